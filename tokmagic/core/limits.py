@@ -1,0 +1,205 @@
+"""One idea for budgets and rate limits: an amount of a unit over a window, and what *full* means.
+
+A limit that **refuses** reads the worst case of a call (its ceiling): what was spent and what is held may never pass the
+amount. A limit that **waits** is a bucket that refills continuously and reads the expected use, as the provider counts
+it. ``decide()`` is the only place where a call is admitted, and it is pure: ledgers count and insert, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal, TypeAlias
+
+from .money import show_nanousd
+
+Unit: TypeAlias = Literal["requests", "input_tokens", "output_tokens", "tokens", "nanousd"]
+Window: TypeAlias = Literal["call", "minute", "hour", "day", "month", "session", "total"]
+Scope: TypeAlias = Literal["session", "notebook", "key", "user", "team"]
+Full: TypeAlias = Literal["refuse", "wait"]
+#: Who set a limit; from ``config`` up it can only be lowered from a notebook.
+Source: TypeAlias = Literal["cell", "notebook", "provider", "config"]
+
+SECONDS: dict[str, float] = {"minute": 60.0, "hour": 3600.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """So much of each unit. ``nanousd`` is None where the price is unknown."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    tokens: int = 0
+    nanousd: int | None = 0
+
+    def of(self, unit: Unit) -> int | None:
+        """The amount in that unit."""
+        amount: int | None = getattr(self, unit)
+        return amount
+
+
+NONE = Amounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What is booked for a call, twice over.
+
+    ``ceiling`` is the most it can use, which refusing limits read; ``expected`` is its use under the provider's own
+    rule, which waiting limits read. Once settled, both hold the truth.
+    """
+
+    ceiling: Amounts = NONE
+    expected: Amounts = NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """So much of a unit in a window.
+
+    Attributes:
+        amount: in the unit; nano-dollars for money.
+        unit: what is counted.
+        window: over what time. ``call`` looks at one call alone.
+        scope: what shares the limit.
+        full: whether a full limit refuses or waits.
+        models: a pattern over ``provider/model`` names.
+        source: who set it.
+    """
+
+    amount: int
+    unit: Unit
+    window: Window
+    scope: Scope
+    full: Full
+    models: str = "*"
+    source: Source = "notebook"
+
+    def covers(self, model: str) -> bool:
+        """Whether it counts calls of that model."""
+        return fnmatchcase(model, self.models)
+
+    def __str__(self) -> str:
+        what = f"{show_amount(self.amount, self.unit)}/{self.window}"
+        return what if self.models == "*" else f"{what} for {self.models}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where a limit's running total stands in the book. The key does not hold the amount, so a changed limit goes on.
+
+    ``since`` and ``until`` bound the window in seconds of the epoch (0.0 and None where there is no bound).
+    """
+
+    limit: Limit
+    key: str
+    scope_id: str
+    since: float = 0.0
+    until: float | None = None
+    play: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """How full an account is.
+
+    A refusing limit has ``spent`` (settled) and ``held`` (reserved). A waiting one has ``room`` in its bucket, which
+    may be negative after a settle, and ``ahead``: what earlier waiters will take first.
+    """
+
+    account: Account
+    spent: int = 0
+    held: int = 0
+    room: float = 0.0
+    ahead: int = 0
+
+    @property
+    def left(self) -> int:
+        """What it has left now, never below 0."""
+        limit = self.account.limit
+        free = self.room if limit.full == "wait" else limit.amount - self.spent - self.held
+        return max(0, int(free))
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The call may be sent; its charge is held."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing was taken; ask again in ``seconds``."""
+
+    seconds: float
+    level: Level
+    needed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Nothing was taken. ``never`` means that no waiting helps; ``needed`` is None where the price is unknown."""
+
+    level: Level
+    needed: int | None
+    never: bool = False
+
+
+Decision: TypeAlias = Admitted | Wait | Refused
+
+
+def decide(levels: Iterable[Level], charge: Charge) -> Decision:
+    """Whether a call with that charge may go now. A refusal comes before a wait; of several waits the longest counts."""
+    longest: Wait | None = None
+    for level in sorted(levels, key=lambda level: level.account.limit.full):
+        limit = level.account.limit
+        verdict = _refuse(level, charge.ceiling.of(limit.unit)) if limit.full == "refuse" else _wait(level, charge)
+        if isinstance(verdict, Refused):
+            return verdict
+        if verdict is not None and (longest is None or verdict.seconds > longest.seconds):
+            longest = verdict
+    return longest or Admitted()
+
+
+def _refuse(level: Level, needed: int | None) -> Refused | None:
+    if needed is None:
+        return Refused(level, None, never=True)
+    free = level.account.limit.amount - level.spent - level.held
+    return Refused(level, needed, never=needed > level.account.limit.amount) if needed > free else None
+
+
+def _wait(level: Level, charge: Charge) -> Refused | Wait | None:
+    limit = level.account.limit
+    needed = charge.expected.of(limit.unit) or 0
+    if needed > limit.amount:
+        return Refused(level, needed, never=True)
+    missing = needed + level.ahead - level.room
+    return Wait(missing / rate(limit), level, needed) if missing > 1e-6 else None
+
+
+def rate(limit: Limit) -> float:
+    """How fast a waiting limit refills, in units per second."""
+    return limit.amount / SECONDS[limit.window]
+
+
+def refill(limit: Limit, room: float, seconds: float) -> float:
+    """The room in a bucket after so many seconds; a clock that stepped back refills nothing."""
+    return min(float(limit.amount), room + max(0.0, seconds) * rate(limit))
+
+
+def show_amount(amount: int, unit: Unit) -> str:
+    """An amount with its unit, for people: ``200k tokens``, ``$5.00``."""
+    if unit == "nanousd":
+        return show_nanousd(amount)
+    return f"{short(amount)} {unit.replace('_', ' ')}"
+
+
+def short(number: int) -> str:
+    """A whole number without losing digits that matter: ``950``, ``40k``, ``1,234``, ``1.5M``."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if abs(number) >= 10 * size and number % size == 0:
+            return f"{number // size:,}{letter}"
+        if abs(number) >= size and number % (size // 10) == 0:
+            return f"{number / size:g}{letter}"
+    return f"{number:,}"

@@ -1,0 +1,185 @@
+"""What is said: messages made of parts, and the request that carries them to a model.
+
+A message holds a tuple of parts. A tool's result is a part of a ``user`` message; the ``system`` message, if any, comes
+first. Codecs translate to each provider's own arrangement, and what only one provider understands (a signature, a
+compaction block) is kept byte for byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from .errors import InvalidPrompt
+
+Role: TypeAlias = Literal["system", "user", "assistant"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Plain text, as written."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image by its bytes (``data`` with ``media_type``) or by address (``url``)."""
+
+    media_type: str = ""
+    data: bytes = b""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """What a model thought. ``signature`` and ``redacted`` are opaque and go back unchanged."""
+
+    text: str = ""
+    signature: str = ""
+    redacted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call the model asks for. ``arguments`` is the JSON text exactly as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """The answer to the call ``call_id``."""
+
+    call_id: str
+    parts: tuple[Text | Image, ...] = ()
+    is_error: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """A summary that stands for earlier turns. ``raw`` is the provider's own block as JSON text, kept byte for byte."""
+
+    text: str = ""
+    provider: str = ""
+    raw: str = ""
+
+
+Part: TypeAlias = Text | Image | Reasoning | ToolCall | ToolResult | Compaction
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. A ``pinned`` message is never dropped when a conversation is made to fit."""
+
+    role: Role
+    parts: tuple[Part, ...]
+    pinned: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function offered to the model; ``schema`` is the JSON schema of its arguments."""
+
+    name: str
+    description: str = ""
+    schema: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a caller adds to one HTTP request by hand."""
+
+    headers: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    query: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    body: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call as it goes to a provider.
+
+    ``model`` is the provider's own id; ``max_tokens`` bounds the answer, in tokens; ``temperature`` None leaves it to
+    the model; ``stream`` asks for the answer piece by piece.
+    """
+
+    model: str
+    messages: tuple[Message, ...]
+    max_tokens: int
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    stream: bool = True
+    extras: Extras = field(default_factory=Extras)
+
+    @property
+    def system(self) -> str:
+        """The system text, joined; empty if there is none."""
+        return "\n\n".join(m.text for m in self.messages if m.role == "system")
+
+    @property
+    def turns(self) -> tuple[Message, ...]:
+        """The messages without the system text."""
+        return tuple(m for m in self.messages if m.role != "system")
+
+
+def user(text: str, *images: Image) -> Message:
+    """A user's message of ``text``, with the images in front of it."""
+    return Message("user", (*images, Text(text)))
+
+
+def assistant(text: str) -> Message:
+    """An assistant's message of ``text``."""
+    return Message("assistant", (Text(text),))
+
+
+def system(text: str) -> Message:
+    """A system message of ``text``."""
+    return Message("system", (Text(text),))
+
+
+def as_messages(prompt: str | Message | Iterable[Message | Mapping[str, Any]]) -> tuple[Message, ...]:
+    """What a caller wrote, as messages: a string is one user message; ``{"role", "content"}`` mappings are taken too.
+
+    Raises:
+        InvalidPrompt: nothing in it, an unknown role, or content that is not text.
+    """
+    if isinstance(prompt, str):
+        messages: tuple[Message, ...] = (user(prompt),)
+    elif isinstance(prompt, Message):
+        messages = (prompt,)
+    else:
+        messages = tuple(_as_message(item) for item in prompt)
+    if not any(_says_something(m) for m in messages if m.role != "system"):
+        raise InvalidPrompt("The prompt is empty: nothing was sent. Write at least one word below the first line.")
+    return messages
+
+
+def _as_message(item: Message | Mapping[str, Any]) -> Message:
+    if isinstance(item, Message):
+        return item
+    if not isinstance(item, Mapping):
+        raise InvalidPrompt(f"A message is a Message or a mapping with role and content, not {type(item).__name__}.")
+    role, content = item.get("role"), item.get("content")
+    if role not in ROLES:
+        raise InvalidPrompt(f"Unknown role {role!r}: use one of {', '.join(ROLES)}.")
+    if not isinstance(content, str):
+        raise InvalidPrompt(
+            f"The content of a {role} mapping is text, not {type(content).__name__}; use Message for parts."
+        )
+    return Message(role, (Text(content),))
+
+
+def _says_something(message: Message) -> bool:
+    return any(part.text.strip() if isinstance(part, Text) else True for part in message.parts)

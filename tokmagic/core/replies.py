@@ -1,0 +1,180 @@
+"""What comes back: the provider's answer as a value, the receipt of all one call did, and the reply a caller holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from .messages import Message, Part, Reasoning, Text, ToolCall
+from .money import Cost
+from .usage import Usage
+
+#: Why an answer ended, in one vocabulary; codecs translate. ``interrupted`` is ours.
+StopReason: TypeAlias = Literal[
+    "end",
+    "max_tokens",
+    "stop_sequence",
+    "tool_use",
+    "pause",
+    "refusal",
+    "context_window",
+    "compaction",
+    "interrupted",
+    "unknown",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a provider replied. ``usage`` is None where it reported none."""
+
+    parts: tuple[Part, ...] = ()
+    usage: Usage | None = None
+    stop_reason: StopReason = "unknown"
+    model: str = ""
+    id: str = ""
+
+    @property
+    def text(self) -> str:
+        """What it said, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Input that was left out: ``kind`` says how, ``tokens`` how much of it, ``what`` in words for people."""
+
+    kind: Literal["dropped turns", "truncated text"]
+    what: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Everything one call did. Every display reads this one value.
+
+    Attributes:
+        call: its id in the book.
+        model: ``provider/model``.
+        usage: tokens used, all attempts together.
+        cost: their price.
+        cuts: what was left out of the input.
+        waited: seconds spent waiting for a rate limit.
+        attempts: HTTP requests made.
+        first_token, duration: seconds from the start of the call.
+        context_window: of the model, in tokens, or None.
+    """
+
+    call: str
+    model: str
+    usage: Usage
+    cost: Cost
+    cuts: tuple[Cut, ...] = ()
+    waited: float = 0.0
+    attempts: int = 1
+    first_token: float | None = None
+    duration: float = 0.0
+    stop_reason: StopReason = "unknown"
+    request_id: str = ""
+    context_window: int | None = None
+
+    @property
+    def dropped_tokens(self) -> int:
+        """Input tokens that were cut."""
+        return sum(cut.tokens for cut in self.cuts)
+
+    @property
+    def badges(self) -> tuple[str, ...]:
+        """What a reader must not overlook, in a few words each."""
+        found = [f"{cut.kind}: −{cut.tokens:,} tokens" for cut in self.cuts]
+        if self.stop_reason in ("max_tokens", "context_window"):
+            found.append("cut off")
+        if self.stop_reason == "interrupted":
+            found.append("stopped")
+        if self.stop_reason == "refusal":
+            found.append("refused by the model")
+        if self.attempts > 1:
+            found.append(f"{self.attempts} attempts")
+        return tuple(found)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values: the record kept beside a cell's output and read by reports."""
+        return {
+            "version": 1,
+            "call": self.call,
+            "model": self.model,
+            "input_tokens": self.usage.input_tokens,
+            "cache_read_tokens": self.usage.cache_read_tokens,
+            "output_tokens": self.usage.output_tokens,
+            "reasoning_tokens": self.usage.reasoning_tokens,
+            "nanousd": self.cost.nanousd,
+            "quality": self.cost.quality,
+            "play": self.cost.play,
+            "dropped_tokens": self.dropped_tokens,
+            "waited": round(self.waited, 3),
+            "attempts": self.attempts,
+            "duration": round(self.duration, 3),
+            "stop_reason": self.stop_reason,
+            "badges": list(self.badges),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with its receipt; ``str(reply)`` is the text."""
+
+    answer: Answer
+    receipt: Receipt
+
+    @property
+    def text(self) -> str:
+        """What the model said."""
+        return self.answer.text
+
+    @property
+    def reasoning(self) -> str:
+        """What it thought, where the provider shows it."""
+        return "".join(part.text for part in self.answer.parts if isinstance(part, Reasoning))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The tool calls it asks for."""
+        return tuple(part for part in self.answer.parts if isinstance(part, ToolCall))
+
+    @property
+    def message(self) -> Message:
+        """The answer as an assistant's turn, for the next request."""
+        return Message("assistant", self.answer.parts)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens used."""
+        return self.receipt.usage
+
+    @property
+    def cost(self) -> Cost:
+        """What it cost."""
+        return self.receipt.cost
+
+    @property
+    def stop_reason(self) -> StopReason:
+        """Why it ended."""
+        return self.receipt.stop_reason
+
+    @property
+    def truncated(self) -> tuple[Cut, ...]:
+        """What was left out of the input; empty, and so false, if nothing was."""
+        return self.receipt.cuts
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the answer met its token limit before it was done."""
+        return self.stop_reason in ("max_tokens", "context_window")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted by hand; the text is then what had arrived."""
+        return self.stop_reason == "interrupted"
+
+    def __str__(self) -> str:
+        return self.text

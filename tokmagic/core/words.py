@@ -1,0 +1,118 @@
+"""Limits in words: ``5 usd/day``, ``200k tokens/session``, ``50 requests/minute for anthropic/*``.
+
+Parsing is strict: what is not a positive, finite amount of a known unit over a known window is refused with the words
+that would do. A limit without a window is only meant where the caller says which (``--limit "0.10 usd"``).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from difflib import get_close_matches
+from typing import cast
+
+from .errors import ConfigurationError
+from .limits import Full, Limit, Scope, Source, Unit, Window
+from .money import nanousd
+
+UNITS: dict[str, Unit] = {
+    "usd": "nanousd",
+    "dollar": "nanousd",
+    "token": "tokens",
+    "input_token": "input_tokens",
+    "output_token": "output_tokens",
+    "request": "requests",
+    "call": "requests",
+}
+WINDOWS: tuple[Window, ...] = ("call", "minute", "hour", "day", "month", "session", "total")
+SCOPES: tuple[Scope, ...] = ("session", "notebook", "key", "user", "team")
+EXAMPLES = 'such as "5 usd/day", "200k tokens/session" or "50 requests/minute"'
+MAX_AMOUNT = 2**62
+
+_WORDS = re.compile(
+    r"""\s*(?P<dollar>\$)?\s*(?P<number>[^\s$a-z/]+|nan|inf(?:inity)?)\s*(?P<size>[km](?![a-z]))?\s*
+        (?P<unit>[a-z_]+(?:[ ](?:tokens?))?)?\s*
+        (?:(?:/|per\s+)\s*(?P<window>[a-z]+))?\s*
+        (?:for\s+(?P<models>\S+))?\s*(?:by\s+(?P<scope>[a-z]+))?\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def parse_limit(words: str, *, window: Window | None = None, source: Source = "notebook") -> Limit:
+    """A limit from its words: ``AMOUNT UNIT/WINDOW [for MODELS] [by SCOPE]``.
+
+    Args:
+        words: the amount may end in ``k`` or ``M``; units are usd, tokens, input_tokens, output_tokens and requests.
+        window: taken where the words name none.
+        source: who sets it.
+
+    Raises:
+        ConfigurationError: with the words that cannot be used and an example that can.
+    """
+    match = _WORDS.fullmatch(str(words))
+    if match is None:
+        raise ConfigurationError(f"{words!r} is not a limit: write an amount, a unit and a window, {EXAMPLES}.")
+    unit = _unit(words, "usd" if match["dollar"] else match["unit"])
+    span = _window(words, match["window"], window)
+    full: Full = "wait" if span == "minute" and unit != "nanousd" else "refuse"
+    return Limit(
+        amount=_amount(words, match["number"], match["size"], unit),
+        unit=unit,
+        window=span,
+        scope=_scope(words, match["scope"], span),
+        full=full,
+        models=match["models"] or "*",
+        source=source,
+    )
+
+
+def _amount(words: str, number: str, size: str | None, unit: Unit) -> int:
+    try:
+        value = Decimal(number.replace(",", "").replace("_", "")) * {"k": 1_000, "m": 1_000_000}.get(
+            (size or "").lower(), 1
+        )
+    except InvalidOperation:
+        raise ConfigurationError(f"{words!r}: {number!r} is not a number. Write a limit {EXAMPLES}.") from None
+    if not value.is_finite() or value < 0:
+        raise ConfigurationError(f"{words!r}: a limit is a finite amount of 0 or more. Write one {EXAMPLES}.")
+    if unit != "nanousd" and value != int(value):
+        raise ConfigurationError(f"{words!r}: tokens and requests are whole numbers. Write a limit {EXAMPLES}.")
+    amount = nanousd(value) if unit == "nanousd" else int(value)
+    if amount > MAX_AMOUNT:
+        raise ConfigurationError(f"{words!r}: the amount is beyond what the book can count ({MAX_AMOUNT:,}).")
+    return amount
+
+
+def _unit(words: str, name: str | None) -> Unit:
+    plain = (name or "").lower().replace(" ", "_")
+    singular = plain[:-1] if plain.endswith("s") else plain
+    if singular not in UNITS:
+        near = get_close_matches(singular, UNITS, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(
+            f"{words!r}: the unit {name or '(none)'!r} is not one of {', '.join(_plain_units())}.{hint}"
+        )
+    return UNITS[singular]
+
+
+def _plain_units() -> tuple[str, ...]:
+    return ("usd", "tokens", "input_tokens", "output_tokens", "requests")
+
+
+def _window(words: str, name: str | None, default: Window | None) -> Window:
+    if name is None and default is not None:
+        return default
+    if name is None or name.lower() not in WINDOWS:
+        near = get_close_matches((name or "").lower(), WINDOWS, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        said = f"the window {name!r} is not known" if name else "no window is named"
+        raise ConfigurationError(f"{words!r}: {said}; use one of {', '.join(WINDOWS)}.{hint}")
+    return cast("Window", name.lower())
+
+
+def _scope(words: str, name: str | None, window: Window) -> Scope:
+    if name is None:
+        return "session" if window in ("call", "session") else "key" if window == "minute" else "user"
+    if name.lower() not in SCOPES:
+        raise ConfigurationError(f"{words!r}: the scope {name!r} is not one of {', '.join(SCOPES)}.")
+    return cast("Scope", name.lower())

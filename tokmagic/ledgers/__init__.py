@@ -1,0 +1,54 @@
+"""The book: where reservations and their settled truth are kept, shared by every cell, thread and kernel.
+
+A ledger counts and inserts; what is admitted is decided by ``core.limits.decide``. Each method is one transaction, may
+be called from any thread, and either happens whole or raises ``LedgerError`` and did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from tokmagic.core.book import Entry, Total
+from tokmagic.core.limits import Account, Decision, Level
+
+
+class Ledger(Protocol):
+    """What every ledger does; one contract test runs over all of them."""
+
+    def reserve(self, entry: Entry, accounts: Sequence[Account], ticket: str) -> Decision:
+        """Hold ``entry.charge`` on all accounts, or on none.
+
+        ``ticket`` is the caller's place in the queue, the same on every try of one call: a caller that has to wait
+        keeps its place, and later callers of the same buckets wait behind it. Admitted and refused callers have none.
+        """
+
+    def settle(self, entry: Entry) -> None:
+        """Replace the hold by ``entry.used``. Settling twice is a no-op; a settle after the lease ended still counts."""
+
+    def release(self, entry: Entry) -> None:
+        """Give the hold back because the attempt surely did not run. Its request stays counted in the request rates."""
+
+    def withdraw(self, ticket: str) -> None:
+        """Give up a place in the queue. Unknown tickets are ignored."""
+
+    def levels(self, accounts: Sequence[Account]) -> tuple[Level, ...]:
+        """How full the accounts are now; takes nothing."""
+
+    def entries(self, *, since: float = 0.0, session: str | None = None, most: int = 1000) -> tuple[Entry, ...]:
+        """The newest entries, the newest first."""
+
+    def totals(
+        self,
+        *,
+        since: float = 0.0,
+        session: str | None = None,
+        by: Literal["model", "cell", "notebook", "session"] | None = None,
+    ) -> tuple[Total, ...]:
+        """Sums of what ended, by group; real and play money apart."""
+
+    def sweep(self) -> int:
+        """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
+
+    def close(self) -> None:
+        """Let go of files and connections. Closing twice is a no-op."""

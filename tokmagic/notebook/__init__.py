@@ -1,0 +1,1 @@
+"""The street: magics, arguments, rendering. IPython, ipywidgets and traitlets are used only here."""

@@ -1,0 +1,1 @@
+"""Loads packed BPE ranks and estimators and hands ``core`` a counter."""
