@@ -1,7 +1,7 @@
 """One idea for budgets and rate limits: an amount of a unit over a window, and what *full* means.
 
-A limit that **refuses** reads the worst case of a call (its ceiling): what was spent and what is held may never pass the
-amount. A limit that **waits** is a bucket that refills continuously and reads the expected use, as the provider counts
+A limit that **refuses** reads the worst case of a call (its ceiling): what was spent and what is held may never pass
+the amount. A limit that **waits** is a bucket that refills continuously and reads the expected use, as the provider counts
 it. ``decide()`` is the only place where a call is admitted, and it is pure: ledgers count and insert, nothing else.
 """
 
@@ -150,7 +150,7 @@ Decision: TypeAlias = Admitted | Wait | Refused
 
 
 def decide(levels: Iterable[Level], charge: Charge) -> Decision:
-    """Whether a call with that charge may go now. A refusal comes before a wait; of several waits the longest counts."""
+    """Whether a call with that charge may go now. Refusals come first; of several waits the longest counts."""
     longest: Wait | None = None
     for level in sorted(levels, key=lambda level: level.account.limit.full):
         limit = level.account.limit

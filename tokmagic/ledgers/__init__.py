@@ -24,7 +24,7 @@ class Ledger(Protocol):
         """
 
     def settle(self, entry: Entry) -> None:
-        """Replace the hold by ``entry.used``. Settling twice is a no-op; a settle after the lease ended still counts."""
+        """Replace the hold by ``entry.used``. Settling twice is a no-op; one after the lease ended still counts."""
 
     def release(self, entry: Entry) -> None:
         """Give the hold back because the attempt surely did not run. Its request stays counted in the request rates."""
