@@ -2,7 +2,7 @@
 
 A limit that **refuses** reads the worst case of a call (its ceiling): what was spent and what is held may never pass
 the amount. A limit that **waits** is a bucket that refills continuously and reads the expected use, as the provider
-counts it. ``decide()`` is the only place where a call is admitted, and it is pure: ledgers count and insert, nothing else.
+counts it. ``decide()`` is the only place where a call is admitted, and it is pure: ledgers count and insert.
 """
 
 from __future__ import annotations
