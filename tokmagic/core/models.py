@@ -13,6 +13,21 @@ ESTIMATE = "estimate"
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """A provider as data: where it is, which protocol it speaks, which variable holds its key.
+
+    ``key_variable`` is empty where no key is needed; ``open`` services take model names that are not in the catalogue,
+    such as a local server's.
+    """
+
+    name: str
+    protocol: Protocol
+    key_variable: str = ""
+    base_url: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """One model of one provider.
 

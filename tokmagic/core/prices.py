@@ -34,10 +34,12 @@ class Rates:
 class Price:
     """A model's price: ``tiers`` of ``(from_input_tokens, rates)``, rising; the first begins at 0.
 
-    ``source`` says where it comes from; ``play`` marks the demo models' play money.
+    ``source`` says where it comes from; ``play`` marks the demo models' play money. ``others`` are cards of other hours
+    of the day, which a call that begins now may still meet: only its ceiling reads them.
     """
 
     tiers: tuple[tuple[int, Rates], ...]
+    others: tuple[Rates, ...] = ()
     source: str = ""
     play: bool = False
 
@@ -65,7 +67,7 @@ def ceiling(price: Price | None, input_tokens: int, output_tokens: int) -> int |
     """The most a call of at most so many tokens can cost, in nano-dollars: the dearest tier and cache price."""
     if price is None:
         return None
-    reached = [rates for start, rates in price.tiers if start <= input_tokens]
+    reached = [*(rates for start, rates in price.tiers if start <= input_tokens), *price.others]
     dearest_in = max(rates.dearest_input for rates in reached)
     dearest_out = max(rates.output for rates in reached)
     total = input_tokens * dearest_in + output_tokens * dearest_out

@@ -1,0 +1,99 @@
+"""Prices and windows from genai-prices, bundled with that package and read offline, as core values.
+
+genai-prices states dollars per million tokens and lets dearer tiers start *above* a number of input tokens; ours start
+*at* one more. Where it knows no price for a cache, tokens there cost what input costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import TYPE_CHECKING
+
+from tokmagic.core.money import nanousd
+from tokmagic.core.prices import Price, Rates
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the data says of one model."""
+
+    price: Price | None
+    context_window: int | None
+
+
+def find(provider: str, id: str, now: datetime) -> Found | None:
+    """The provider's model of that id, or None."""
+    info = _info(provider, id)
+    if info is None:
+        return None
+    current = _tiers(info.get_prices(now))
+    others = tuple(rates for card in _by_hour(info) for _, rates in _tiers(card) or ())
+    source = f"genai-prices: {provider}/{info.id}"
+    return Found(Price(current, others, source) if current else None, info.context_window)
+
+
+def ids(provider: str) -> tuple[str, ...]:
+    """The ids of the provider's models."""
+    found = _providers().get(provider)
+    return tuple(info.id for info in found.models) if found is not None else ()
+
+
+@cache
+def _info(provider: str, id: str) -> ModelInfo | None:
+    found = _providers().get(provider)
+    return next((info for info in found.models if info.is_match(id)), None) if found is not None else None
+
+
+@cache
+def _providers() -> dict[str, Provider]:
+    from genai_prices.data_snapshot import get_snapshot
+
+    return {provider.id: provider for provider in get_snapshot().providers}
+
+
+def _by_hour(info: ModelInfo) -> list[ModelPrice]:
+    from genai_prices.types import TimeOfDateConstraint
+
+    cards = info.prices if isinstance(info.prices, list) else []
+    return [card.prices for card in cards if isinstance(card.constraint, TimeOfDateConstraint)]
+
+
+def _tiers(card: ModelPrice) -> tuple[tuple[int, Rates], ...]:
+    if card.input_mtok is None or card.output_mtok is None:
+        return ()
+    kinds = (card.input_mtok, card.output_mtok, card.cache_read_mtok, card.cache_write_mtok, card.cache_write_1h_mtok)
+    starts = {0}.union(
+        *(
+            {tier.start + 1 for tier in kind.tiers}
+            for kind in kinds
+            if kind is not None and not isinstance(kind, Decimal)
+        )
+    )
+    return tuple((start, _rates(card, start)) for start in sorted(starts))
+
+
+def _rates(card: ModelPrice, start: int) -> Rates:
+    plain = _at(card.input_mtok, start, 0)
+    write = _at(card.cache_write_mtok, start, plain)
+    return Rates(
+        input=plain,
+        output=max(_at(card.output_mtok, start, 0), _at(card.output_reasoning_mtok, start, 0)),
+        cache_read=_at(card.cache_read_mtok, start, plain),
+        cache_write=write,
+        cache_write_1h=_at(card.cache_write_1h_mtok, start, write),
+    )
+
+
+def _at(price: Decimal | TieredPrices | None, start: int, default: int) -> int:
+    if price is None:
+        return default
+    if isinstance(price, Decimal):
+        return nanousd(price)
+    reached = [tier.price for tier in price.tiers if tier.start + 1 <= start]
+    return nanousd(reached[-1] if reached else price.base)

@@ -1,0 +1,158 @@
+"""From an SDK's open HTTP response to core events: what both SDKs' streams have in common.
+
+The SDK sends, authenticates and raises on a refusal; from there on the bytes are read here and folded by the codec, so
+that an error in mid-stream, a stream that stops early, a proxy's HTML page and a silent peer each end as a typed error.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tokmagic.codecs import Codec, StreamDecoder
+from tokmagic.codecs.sse import SSEDecoder
+from tokmagic.core.errors import ConnectionFailed, MalformedReply, ProviderError, StreamBroken
+from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
+from tokmagic.core.messages import Request
+from tokmagic.core.redaction import Secret, redact
+
+#: Seconds without a byte, or with nothing but keep-alives, after which a reply counts as broken.
+IDLE_SECONDS = 120.0
+
+
+class Response(Protocol):
+    """What is used of either SDK's raw response."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The reply's headers."""
+
+    def iter_bytes(self) -> AsyncIterator[bytes]:
+        """The body as it arrives."""
+
+    async def read(self) -> bytes:
+        """The whole body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """One service as its SDK reaches it.
+
+    Attributes:
+        name: the provider's name, for messages.
+        codec: its protocol.
+        secrets: what must not show in a message.
+        status_error, connection_error: the SDK's classes for a refusal and for no connection.
+        send: opens the raw response of a JSON body.
+        way_out: what to check when no connection is made.
+    """
+
+    name: str
+    codec: Codec
+    secrets: tuple[Secret, ...]
+    status_error: type[Exception]
+    connection_error: type[Exception]
+    send: Callable[[Request, dict[str, Any]], AbstractAsyncContextManager[Any]]
+    way_out: str
+
+    async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
+        """Send the request once; see ``Provider.stream``."""
+        import httpx2
+
+        began = False
+        try:
+            async with self.send(request, self.codec.encode_request(request)) as response:
+                began = True
+                events = self._streamed(response) if request.stream else self._whole(response)
+                async for event in events:
+                    yield event
+        except self.status_error as error:
+            raise self._typed(error) from None
+        except (self.connection_error, httpx2.HTTPError) as error:
+            raise self._lost(error, began) from None
+
+    async def _streamed(self, response: Response) -> AsyncGenerator[StreamEvent]:
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            async for event in self._whole(response):
+                yield event
+            return
+        sse, decoder, heard = SSEDecoder(), self.codec.decoder(), time.monotonic()
+        async for chunk in response.iter_bytes():
+            for event in merged(self._fold(sse, decoder, chunk)):
+                heard = time.monotonic()
+                yield event
+            if time.monotonic() - heard > IDLE_SECONDS:
+                raise StreamBroken(
+                    f"{self.name} sent nothing but keep-alives for {IDLE_SECONDS:.0f} s.", provider=self.name
+                )
+        if not decoder.complete:
+            raise StreamBroken(f"{self.name} ended the reply before it was complete.", provider=self.name)
+
+    def _fold(self, sse: SSEDecoder, decoder: StreamDecoder, chunk: bytes) -> Iterable[StreamEvent]:
+        try:
+            for name, data in sse.feed(chunk):
+                yield from decoder.feed(name, data)
+        except ProviderError as error:
+            raise self._named(error) from None
+
+    async def _whole(self, response: Response) -> AsyncGenerator[StreamEvent]:
+        body = await response.read()
+        try:
+            answer = self.codec.decode_answer(json.loads(body))
+        except ValueError:
+            start = redact(body[:80].decode("utf-8", "replace"), self.secrets)
+            raise MalformedReply(
+                f"{self.name} answered with something that is no reply: {start!r}", provider=self.name
+            ) from None
+        except ProviderError as error:
+            raise self._named(error) from None
+        yield Started(answer.id, answer.model, answer.usage)
+        if answer.text:
+            yield TextDelta(answer.text)
+        yield Finished(answer)
+
+    def _typed(self, error: Any) -> ProviderError:
+        response = error.response
+        return self._named(self.codec.decode_error(error.status_code, error.body or response.text, response.headers))
+
+    def _named(self, error: ProviderError) -> ProviderError:
+        error.provider = self.name
+        error.args = (redact(f"{self.name}: {error.args[0]}", self.secrets),)
+        return error
+
+    def _lost(self, error: Exception, began: bool) -> ProviderError:
+        cause = error.__cause__ or error
+        what = redact(str(cause) or type(cause).__name__, self.secrets)
+        if began:
+            return StreamBroken(f"{self.name}: the connection was lost in the reply ({what}).", provider=self.name)
+        if never_connected(cause):
+            return ConnectionFailed(f"{self.name}: no connection ({what}). {self.way_out}", provider=self.name)
+        return StreamBroken(f"{self.name}: the connection was lost before a reply ({what}).", provider=self.name)
+
+
+def never_connected(cause: BaseException) -> bool:
+    """Whether the failure came before a byte of the request could be sent."""
+    import httpx2
+
+    return isinstance(
+        cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol
+    )
+
+
+def merged(events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
+    """The events of one network chunk, neighbouring pieces of text joined."""
+    pieces: list[str] = []
+    for event in events:
+        if isinstance(event, TextDelta):
+            pieces.append(event.text)
+            continue
+        if pieces:
+            yield TextDelta("".join(pieces))
+            pieces.clear()
+        yield event
+    if pieces:
+        yield TextDelta("".join(pieces))
