@@ -68,14 +68,8 @@ def _tiers(card: ModelPrice) -> tuple[tuple[int, Rates], ...]:
     if card.input_mtok is None or card.output_mtok is None:
         return ()
     kinds = (card.input_mtok, card.output_mtok, card.cache_read_mtok, card.cache_write_mtok, card.cache_write_1h_mtok)
-    starts = {0}.union(
-        *(
-            {tier.start + 1 for tier in kind.tiers}
-            for kind in kinds
-            if kind is not None and not isinstance(kind, Decimal)
-        )
-    )
-    return tuple((start, _rates(card, start)) for start in sorted(starts))
+    tiers = [tier for kind in kinds if kind is not None and not isinstance(kind, Decimal) for tier in kind.tiers]
+    return tuple((start, _rates(card, start)) for start in sorted({0, *(tier.start + 1 for tier in tiers)}))
 
 
 def _rates(card: ModelPrice, start: int) -> Rates:

@@ -11,13 +11,13 @@ from tokmagic.core.models import Protocol, Service
 from tokmagic.core.redaction import Secret
 
 from . import Provider
-from .anthropic import AnthropicProvider
-from .chat import ChatProvider
+from .anthropic import anthropic_provider
+from .chat import chat_provider
 
 #: What speaks each protocol: service, key and timeout in seconds -> a provider.
 PROVIDERS: Mapping[Protocol, Callable[[Service, Secret, float], Provider]] = {
-    "messages": AnthropicProvider,
-    "chat": ChatProvider,
+    "messages": anthropic_provider,
+    "chat": chat_provider,
 }
 
 ANTHROPIC = Service("anthropic", "messages", key_variable="ANTHROPIC_API_KEY")

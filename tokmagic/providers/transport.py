@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +38,17 @@ class Response(Protocol):
         """The whole body."""
 
 
+class SDKClient(Protocol):
+    """What is used of either SDK's client."""
+
+    @property
+    def base_url(self) -> Any:
+        """Where it sends to."""
+
+    async def close(self) -> None:
+        """Close its connections."""
+
+
 @dataclass(frozen=True, slots=True)
 class Transport:
     """One service as its SDK reaches it.
@@ -45,19 +56,21 @@ class Transport:
     Attributes:
         name: the provider's name, for messages.
         codec: its protocol.
-        secrets: what must not show in a message.
+        key: must not show in a message.
+        client: the SDK's asynchronous client.
+        create: the SDK's call that opens a raw response.
+        arguments: the fields ``create`` demands as arguments; the rest of the body goes through untouched.
         status_error, connection_error: the SDK's classes for a refusal and for no connection.
-        send: opens the raw response of a JSON body.
-        way_out: what to check when no connection is made.
     """
 
     name: str
     codec: Codec
-    secrets: tuple[Secret, ...]
+    key: Secret
+    client: SDKClient
+    create: Callable[..., AbstractAsyncContextManager[Any]]
+    arguments: tuple[str, ...]
     status_error: type[Exception]
     connection_error: type[Exception]
-    send: Callable[[Request, dict[str, Any]], AbstractAsyncContextManager[Any]]
-    way_out: str
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """Send the request once; see ``Provider.stream``."""
@@ -65,21 +78,35 @@ class Transport:
 
         began = False
         try:
-            async with self.send(request, self.codec.encode_request(request)) as response:
+            async with self._send(request) as response:
                 began = True
-                events = self._streamed(response) if request.stream else self._whole(response)
-                async for event in events:
-                    yield event
+                async with aclosing(self._events(response)) as events:
+                    async for event in events:
+                        yield event
         except self.status_error as error:
             raise self._typed(error) from None
         except (self.connection_error, httpx2.HTTPError) as error:
             raise self._lost(error, began) from None
 
+    async def aclose(self) -> None:
+        """Close the SDK's connections."""
+        await self.client.close()
+
+    def _send(self, request: Request) -> AbstractAsyncContextManager[Any]:
+        body = self.codec.encode_request(request)
+        arguments = {field: body.pop(field) for field in self.arguments}
+        return self.create(
+            **arguments,
+            extra_body={**body, **request.extras.body} or None,
+            extra_headers=dict(request.extras.headers) or None,
+            extra_query=dict(request.extras.query) or None,
+        )
+
+    def _events(self, response: Response) -> AsyncGenerator[StreamEvent]:
+        streamed = "text/event-stream" in response.headers.get("content-type", "")
+        return self._streamed(response) if streamed else self._whole(response)
+
     async def _streamed(self, response: Response) -> AsyncGenerator[StreamEvent]:
-        if "text/event-stream" not in response.headers.get("content-type", ""):
-            async for event in self._whole(response):
-                yield event
-            return
         sse, decoder, heard = SSEDecoder(), self.codec.decoder(), time.monotonic()
         async for chunk in response.iter_bytes():
             for event in merged(self._fold(sse, decoder, chunk)):
@@ -104,7 +131,7 @@ class Transport:
         try:
             answer = self.codec.decode_answer(json.loads(body))
         except ValueError:
-            start = redact(body[:80].decode("utf-8", "replace"), self.secrets)
+            start = redact(body[:80].decode("utf-8", "replace"), (self.key,))
             raise MalformedReply(
                 f"{self.name} answered with something that is no reply: {start!r}", provider=self.name
             ) from None
@@ -121,16 +148,18 @@ class Transport:
 
     def _named(self, error: ProviderError) -> ProviderError:
         error.provider = self.name
-        error.args = (redact(f"{self.name}: {error.args[0]}", self.secrets),)
+        error.args = (redact(f"{self.name}: {error.args[0]}", (self.key,)),)
         return error
 
     def _lost(self, error: Exception, began: bool) -> ProviderError:
         cause = error.__cause__ or error
-        what = redact(str(cause) or type(cause).__name__, self.secrets)
+        what = redact(str(cause) or type(cause).__name__, (self.key,))
         if began:
             return StreamBroken(f"{self.name}: the connection was lost in the reply ({what}).", provider=self.name)
         if never_connected(cause):
-            return ConnectionFailed(f"{self.name}: no connection ({what}). {self.way_out}", provider=self.name)
+            return ConnectionFailed(
+                f"{self.name}: no connection ({what}). Is {self.client.base_url} reachable?", provider=self.name
+            )
         return StreamBroken(f"{self.name}: the connection was lost before a reply ({what}).", provider=self.name)
 
 
