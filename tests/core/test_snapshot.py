@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tokmagic.core.limits import Account, Level
+from tokmagic.core.money import Cost
+from tokmagic.core.replies import Cut, Receipt
+from tokmagic.core.snapshot import Cell, Pause, Row, Snapshot, Sums, as_json, rows, show_seconds
+from tokmagic.core.usage import Usage
+from tokmagic.core.words import parse_limit
+
+AT = 1_000_000.0
+FIXTURE = Path(__file__).with_name("snapshot.json")
+
+
+def level(words: str, *, until: float | None = None, play: bool = False, **fill: float) -> Level:
+    account = Account(parse_limit(words), key=words, scope_id="me", until=until, play=play)
+    return Level(account, **fill)
+
+
+def found(snapshot: Snapshot) -> dict[str, Row]:
+    return {row.key: row for row in rows(snapshot)}
+
+
+def busy() -> Snapshot:
+    receipt = Receipt(
+        call="c1",
+        model="demo/claude",
+        usage=Usage(input_tokens=1_200, cache_read_tokens=1_000, output_tokens=80),
+        cost=Cost(1_230_000, "estimated", play=True),
+        cuts=(Cut("dropped turns", "4 earlier turns", 5_000),),
+        waited=12.0,
+        stop_reason="max_tokens",
+        duration=3.5,
+    )
+    return Snapshot(
+        sequence=7,
+        epoch="kernel-1",
+        at=AT,
+        model="demo/claude",
+        context_window=8_000,
+        context_used=6_800,
+        levels=(
+            level("5 usd/day", until=AT + 18_720, spent=1_800_000_000, held=200_000_000),
+            level("30k input_tokens/minute", room=2_000.0, ahead=500),
+        ),
+        pause=Pause("28k of 30k input tokens/min used", AT + 12),
+        minute_tokens=(0, 4_000, 1_280),
+        session=Sums(2, Usage(2_000, output_tokens=160), 0, 2_460_000, "estimated"),
+        day=Sums(3, Usage(3_000, output_tokens=200), 5_000_000, 2_460_000, "estimated"),
+        cells=(Cell("cell 3", receipt),),
+        notices=("No key is set: demo/claude answers.",),
+    )
+
+
+def test_a_snapshot_is_sent_as_the_json_other_displays_expect() -> None:
+    assert json.loads(json.dumps(as_json(busy()))) == json.loads(FIXTURE.read_text("utf-8"))
+
+
+def test_a_refusing_limit_tells_what_is_left_what_is_held_and_when_it_resets() -> None:
+    row = found(busy())["limit 5 usd/day"]
+    assert row.text == "$3.00 left, $0.20 held for running calls, resets in 5 h 12 min"
+    assert (row.fraction, row.tone) == (0.4, "ok")
+
+
+def test_a_waiting_limit_tells_when_its_bucket_is_full_again_and_who_is_ahead() -> None:
+    row = found(busy())["limit 30k input_tokens/minute"]
+    assert row.text == "2k input tokens left, 500 input tokens queued, full again in 57 s"
+    assert row.tone == "warn"
+
+
+def test_a_refusing_limit_used_up_is_bad_and_a_waiting_one_only_warns() -> None:
+    spent = found(Snapshot(1, "k", AT, levels=(level("10 requests/day", spent=10), level("10 requests/minute"))))
+    assert spent["limit 10 requests/day"].tone == "bad"
+    assert spent["limit 10 requests/minute"].tone == "warn"
+
+
+def test_a_limit_of_nothing_is_full() -> None:
+    row = found(Snapshot(1, "k", AT, levels=(level("0 usd/day"), level("0 requests/minute"))))
+    assert row["limit 0 usd/day"].fraction == 1.0
+    assert row["limit 0 requests/minute"].text == "0 requests left"
+
+
+def test_play_money_is_told_apart_from_real_money() -> None:
+    row = found(busy())
+    assert row["cost day"].text.startswith("≈$0.005")
+    assert row["play day"].text == "≈$0.00246 play"
+    assert "play" not in row["cost day"].text
+
+
+def test_an_unknown_price_is_unknown_and_never_zero() -> None:
+    row = found(Snapshot(1, "k", AT, session=Sums(1, Usage(10), None, 0, "unknown")))["cost session"]
+    assert row.text.startswith("unknown")
+    assert row.tone == "warn"
+
+
+def test_a_new_kernel_names_its_empty_states() -> None:
+    empty = found(Snapshot(0, "k", AT))
+    assert {row.tone for row in empty.values()} == {"idle"}
+    assert empty["cost session"].text == "no calls yet"
+    assert "pause" not in empty
+
+
+def test_what_was_cut_in_the_last_cell_is_said_with_numbers() -> None:
+    row = found(busy())["cut"]
+    assert row.text == "4 earlier turns: −5,000 tokens"
+    assert row.tone == "warn"
+
+
+def test_every_row_has_its_own_key_and_a_fraction_within_bounds() -> None:
+    drawn = rows(busy())
+    assert len({row.key for row in drawn}) == len(drawn)
+    assert all(row.fraction is None or 0.0 <= row.fraction <= 1.0 for row in drawn)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (-3, "0 s"),
+        (0.4, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min"),
+        (310, "5 min 10 s"),
+        (3_600, "1 h"),
+        (187_200, "2 d 4 h"),
+    ],
+)
+def test_a_time_span_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
+    assert show_seconds(seconds) == shown
