@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
+from .errors import ConfigurationError
 from .money import show_nanousd
 
 Unit: TypeAlias = Literal["requests", "input_tokens", "output_tokens", "tokens", "nanousd"]
@@ -21,7 +22,12 @@ Full: TypeAlias = Literal["refuse", "wait"]
 #: Who set a limit; from ``config`` up it can only be lowered from a notebook.
 Source: TypeAlias = Literal["cell", "notebook", "provider", "config"]
 
-SECONDS: dict[str, float] = {"minute": 60.0, "hour": 3600.0}
+#: The windows over which a waiting limit refills.
+SECONDS: dict[str, float] = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
+#: The largest amount of a limit, so that every sum stays within 64 bits.
+MAX_AMOUNT = 2**62
+#: A wait shorter than this is none: it is finer than the clocks that would measure it.
+SHORTEST_WAIT = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,10 @@ class Limit:
         full: whether a full limit refuses or waits.
         models: a pattern over ``provider/model`` names.
         source: who set it.
+
+    Raises:
+        ConfigurationError: the amount is no whole number from 0 to ``MAX_AMOUNT``, or it waits over a window that does
+            not refill.
     """
 
     amount: int
@@ -76,6 +86,16 @@ class Limit:
     full: Full
     models: str = "*"
     source: Source = "notebook"
+
+    def __post_init__(self) -> None:
+        if type(self.amount) is not int or not 0 <= self.amount <= MAX_AMOUNT:
+            raise ConfigurationError(
+                f"a limit of {self.amount!r} {self.unit} cannot be kept: use a whole number from 0 to {MAX_AMOUNT:,}."
+            )
+        if self.full == "wait" and self.window not in SECONDS:
+            raise ConfigurationError(
+                f"a limit per {self.window} cannot wait, for it does not refill: use one of {', '.join(SECONDS)}."
+            )
 
     def covers(self, model: str) -> bool:
         """Whether it counts calls of that model."""
@@ -171,11 +191,13 @@ def _refuse(level: Level, needed: int | None) -> Refused | None:
 
 def _wait(level: Level, charge: Charge) -> Refused | Wait | None:
     limit = level.account.limit
-    needed = charge.expected.of(limit.unit) or 0
-    if needed > limit.amount:
+    needed = charge.expected.of(limit.unit)
+    if needed is None or needed > limit.amount:
         return Refused(level, needed, never=True)
-    missing = needed + level.ahead - level.room
-    return Wait(missing / rate(limit), level, needed) if missing > 1e-6 else None
+    if needed == 0:
+        return None
+    seconds = (needed + level.ahead - level.room) / rate(limit)
+    return Wait(seconds, level, needed) if seconds > SHORTEST_WAIT else None
 
 
 def rate(limit: Limit) -> float:

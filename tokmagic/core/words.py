@@ -1,6 +1,6 @@
 """Limits in words: ``5 usd/day``, ``200k tokens/session``, ``50 requests/minute for anthropic/*``.
 
-Parsing is strict: what is not a positive, finite amount of a known unit over a known window is refused with the words
+Parsing is strict: what is not a finite amount (0 or more) of a known unit over a known window is refused with the words
 that would do. A limit without a window is only meant where the caller says which (``--limit "0.10 usd"``).
 """
 
@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import cast
 
 from .errors import ConfigurationError
-from .limits import Full, Limit, Scope, Source, Unit, Window
+from .limits import MAX_AMOUNT, Full, Limit, Scope, Source, Unit, Window
 from .money import nanousd
 
 UNITS: dict[str, Unit] = {
@@ -26,9 +26,11 @@ UNITS: dict[str, Unit] = {
 }
 WINDOWS: tuple[Window, ...] = ("call", "minute", "hour", "day", "month", "session", "total")
 SCOPES: tuple[Scope, ...] = ("session", "notebook", "key", "user", "team")
+SIZES = {"": 1, "k": 1_000, "m": 1_000_000}
 EXAMPLES = 'such as "5 usd/day", "200k tokens/session" or "50 requests/minute"'
-MAX_AMOUNT = 2**62
 
+#: A comma between groups of three digits; any other comma is no part of a number.
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _WORDS = re.compile(
     r"""\s*(?P<dollar>\$)?\s*(?P<number>[^\s$a-z/]+|nan|inf(?:inity)?)\s*(?P<size>[km](?![a-z]))?\s*
         (?P<unit>[a-z_]+(?:[ ](?:tokens?))?)?\s*
@@ -52,7 +54,9 @@ def parse_limit(words: str, *, window: Window | None = None, source: Source = "n
     match = _WORDS.fullmatch(str(words))
     if match is None:
         raise ConfigurationError(f"{words!r} is not a limit: write an amount, a unit and a window, {EXAMPLES}.")
-    unit = _unit(words, "usd" if match["dollar"] else match["unit"])
+    unit = _unit(words, match["unit"] or ("usd" if match["dollar"] else None))
+    if match["dollar"] and unit != "nanousd":
+        raise ConfigurationError(f"{words!r}: $ and {match['unit']!r} are two units. Write a limit {EXAMPLES}.")
     span = _window(words, match["window"], window)
     full: Full = "wait" if span == "minute" and unit != "nanousd" else "refuse"
     return Limit(
@@ -67,10 +71,9 @@ def parse_limit(words: str, *, window: Window | None = None, source: Source = "n
 
 
 def _amount(words: str, number: str, size: str | None, unit: Unit) -> int:
+    plain = _THOUSANDS.sub("", number).replace("_", "")
     try:
-        value = Decimal(number.replace(",", "").replace("_", "")) * {"k": 1_000, "m": 1_000_000}.get(
-            (size or "").lower(), 1
-        )
+        value = Decimal(plain) * SIZES[(size or "").lower()]
     except InvalidOperation:
         raise ConfigurationError(f"{words!r}: {number!r} is not a number. Write a limit {EXAMPLES}.") from None
     if not value.is_finite() or value < 0:
@@ -114,5 +117,7 @@ def _scope(words: str, name: str | None, window: Window) -> Scope:
     if name is None:
         return "session" if window in ("call", "session") else "key" if window == "minute" else "user"
     if name.lower() not in SCOPES:
-        raise ConfigurationError(f"{words!r}: the scope {name!r} is not one of {', '.join(SCOPES)}.")
+        near = get_close_matches(name.lower(), SCOPES, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(f"{words!r}: the scope {name!r} is not one of {', '.join(SCOPES)}.{hint}")
     return cast("Scope", name.lower())
