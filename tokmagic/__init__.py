@@ -1,3 +1,78 @@
-"""tokmagic: LLM cells for Jupyter with a fuel gauge."""
+"""tokmagic: LLM cells for Jupyter with a fuel gauge.
+
+Importing it loads no SDK, no widgets and no tokenizer data; each name below loads what it needs when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokmagic.api import count as count
+    from tokmagic.api import fit as fit
+    from tokmagic.api import models as models
+    from tokmagic.api import price as price
+    from tokmagic.api import truncate as truncate
+    from tokmagic.api import usage as usage
+    from tokmagic.client import AsyncClient as AsyncClient
+    from tokmagic.client import Quote as Quote
+    from tokmagic.conversation import Conversation as Conversation
+    from tokmagic.core.errors import BudgetExceeded as BudgetExceeded
+    from tokmagic.core.errors import ConfigurationError as ConfigurationError
+    from tokmagic.core.errors import Interrupted as Interrupted
+    from tokmagic.core.errors import InvalidPrompt as InvalidPrompt
+    from tokmagic.core.errors import LedgerError as LedgerError
+    from tokmagic.core.errors import MissingKey as MissingKey
+    from tokmagic.core.errors import ProviderError as ProviderError
+    from tokmagic.core.errors import RequestTooLarge as RequestTooLarge
+    from tokmagic.core.errors import TokmagicError as TokmagicError
+    from tokmagic.core.errors import UnknownModel as UnknownModel
+    from tokmagic.core.messages import Image as Image
+    from tokmagic.core.messages import Message as Message
+    from tokmagic.core.messages import Text as Text
+    from tokmagic.core.replies import Reply as Reply
+    from tokmagic.core.usage import Usage as Usage
+    from tokmagic.notebook import load_ipython_extension as load_ipython_extension
+    from tokmagic.notebook import unload_ipython_extension as unload_ipython_extension
+    from tokmagic.sync import Client as Client
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "tokmagic.api": ("count", "fit", "models", "price", "truncate", "usage"),
+    "tokmagic.client": ("AsyncClient", "Quote"),
+    "tokmagic.conversation": ("Conversation",),
+    "tokmagic.core.errors": (
+        "BudgetExceeded",
+        "ConfigurationError",
+        "Interrupted",
+        "InvalidPrompt",
+        "LedgerError",
+        "MissingKey",
+        "ProviderError",
+        "RequestTooLarge",
+        "TokmagicError",
+        "UnknownModel",
+    ),
+    "tokmagic.core.messages": ("Image", "Message", "Text"),
+    "tokmagic.core.replies": ("Reply",),
+    "tokmagic.core.usage": ("Usage",),
+    "tokmagic.notebook": ("load_ipython_extension", "unload_ipython_extension"),
+    "tokmagic.sync": ("Client",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

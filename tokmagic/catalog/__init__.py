@@ -57,6 +57,12 @@ def names(services: Iterable[Service]) -> tuple[str, ...]:
     return (*(model.name for model in demo_models().values()), *known)
 
 
+def default_model(provider: str) -> str | None:
+    """The model to use where only a provider's key is known, or None."""
+    id = _data()["defaults"].get(provider)
+    return f"{provider}/{id}" if id else None
+
+
 @cache
 def demo_models() -> Mapping[str, Model]:
     """The embedded server's models by id: a real window, real limits, play-money prices."""

@@ -1,0 +1,148 @@
+"""Where settings come from: defaults, then the configuration file, then the environment. Nobody else reads either.
+
+The file is ``config.toml`` in ``$TOKMAGIC_HOME``, else in the platform's configuration folder. A limit that stands
+there or in the environment can be lowered from a notebook, never raised.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokmagic.core.errors import ConfigurationError, MissingKey
+from tokmagic.core.limits import Limit
+from tokmagic.core.models import Service
+from tokmagic.core.redaction import Secret
+from tokmagic.core.words import parse_limit
+
+#: Setting -> the environment variable that overrides it.
+VARIABLES: Mapping[str, str] = {
+    "model": "TOKMAGIC_MODEL",
+    "limits": "TOKMAGIC_LIMITS",
+    "ledger": "TOKMAGIC_LEDGER",
+    "team": "TOKMAGIC_TEAM",
+    "demo_pace": "TOKMAGIC_DEMO_PACE",
+}
+#: Tokens per second of a demo answer: slow enough to be seen, fast enough not to bore.
+DEMO_PACE = 400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for every client of this process.
+
+    Attributes:
+        home: folder of the book.
+        model: the default model, or None to look for a key.
+        limits: set by configuration.
+        ledger: where the book is; a path or a URL.
+        user, team: for the scopes of these names.
+        max_tokens: default bound of an answer.
+        timeout: seconds a reply may take.
+        demo_pace: tokens per second of the demo models; 0 for instant.
+    """
+
+    home: Path
+    model: str | None = None
+    limits: tuple[Limit, ...] = ()
+    ledger: str = ""
+    user: str = ""
+    team: str = ""
+    max_tokens: int = 4_096
+    timeout: float = 600.0
+    demo_pace: float = DEMO_PACE
+
+
+def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: naming the file or variable, the setting and what would do.
+    """
+    home, file = _places(environ)
+    values = _read(file)
+    for name, variable in VARIABLES.items():
+        if environ.get(variable):
+            values[name] = environ[variable]
+    return Settings(
+        home=home,
+        model=values.get("model"),
+        limits=tuple(parse_limit(words, source="config") for words in _words(values.get("limits", ()))),
+        ledger=str(values.get("ledger") or home / "book.sqlite"),
+        user=_user(),
+        team=str(values.get("team", "")),
+        max_tokens=int(_number("max_tokens", values.get("max_tokens", 4_096))),
+        timeout=_number("timeout", values.get("timeout", 600.0)),
+        demo_pace=_number("demo_pace", values.get("demo_pace", DEMO_PACE)),
+    )
+
+
+def key_of(service: Service, environ: Mapping[str, str] = os.environ) -> Secret:
+    """The service's key; empty where it needs none.
+
+    Raises:
+        MissingKey: naming the variable, and the models that need no key.
+    """
+    if not service.key_variable:
+        return Secret("")
+    value = environ.get(service.key_variable, "").strip()
+    if not value:
+        raise MissingKey(
+            f"No key for {service.name}: set {service.key_variable} in the environment and restart the kernel; "
+            "demo/claude needs no key."
+        )
+    return Secret(value)
+
+
+def has_key(service: Service, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the service can be used as things stand."""
+    return not service.key_variable or bool(environ.get(service.key_variable, "").strip())
+
+
+def _places(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    if environ.get("TOKMAGIC_HOME"):
+        home = Path(environ["TOKMAGIC_HOME"]).expanduser()
+        return home, home / "config.toml"
+    import platformdirs
+
+    return platformdirs.user_state_path("tokmagic"), platformdirs.user_config_path("tokmagic") / "config.toml"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    known = (*VARIABLES, "max_tokens", "timeout")
+    try:
+        values = tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}. Mend or remove it.") from None
+    for name in values:
+        if name not in known:
+            raise ConfigurationError(f"{file}: unknown setting {name!r}; the known ones are {', '.join(known)}.")
+    return values
+
+
+def _words(limits: str | Iterable[str]) -> list[str]:
+    return [words for words in limits.split(";") if words.strip()] if isinstance(limits, str) else list(limits)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ConfigurationError(f"{name} is a finite number of 0 or more, not {value!r}.")
+    return number
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "user"

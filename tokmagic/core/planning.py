@@ -1,0 +1,141 @@
+"""Planning a call: count, make it fit, bound it. Pure: the same inputs give the same plan, and nothing is sent.
+
+The plan carries both vectors of its charge. The **ceiling** is a hard bound, so it rests on the tokenizer only where
+that is the model's own, else on bytes and on the window, which the provider enforces. The **expected** use follows the
+provider's own rule: the Messages services count what is produced, the Chat services count ``max_tokens``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .counters import Counter
+from .errors import ConfigurationError
+from .fitting import fit
+from .limits import Amounts, Charge
+from .messages import Extras, Message, Request, Tool
+from .models import Model, Protocol
+from .prices import ceiling
+from .replies import Cut
+from .tokens import TokenCount, bound_request, count_request
+from .usage import Usage
+
+#: Tokens an answer is expected to take under a rule that counts what is produced.
+TYPICAL_OUTPUT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a caller asks of one call, apart from what it says.
+
+    Attributes:
+        max_tokens: bound of the answer; None takes ``default_max_tokens``, or less where the model writes less.
+        max_input_tokens: a cap on the input below the window, or None.
+        keep_recent: messages that are kept word for word as long as possible.
+        truncate: a strategy's name, or ``off`` to refuse instead of cutting.
+    """
+
+    max_tokens: int | None = None
+    default_max_tokens: int = 4_096
+    max_input_tokens: int | None = None
+    keep_recent: int = 10
+    truncate: str = "end"
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    stream: bool = True
+    extras: Extras = field(default_factory=Extras)
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """A call that fits: what will be sent, what it reads, what is reserved for it, what was cut."""
+
+    model: Model
+    request: Request
+    input_tokens: TokenCount
+    charge: Charge
+    cuts: tuple[Cut, ...] = ()
+
+
+def plan_call(model: Model, messages: tuple[Message, ...], wishes: Wishes, counter: Counter) -> CallPlan:
+    """The plan of one call.
+
+    Raises:
+        ConfigurationError: ``max_tokens`` is above what the model writes.
+        RequestTooLarge: it cannot be made to fit, or would have to be cut and may not.
+    """
+    max_tokens = answer_bound(model, wishes)
+    room = input_room(model, wishes, max_tokens)
+    count = count_request(messages, wishes.tools, counter)
+    cuts: tuple[Cut, ...] = ()
+    if room is not None and count + count.margin > room:
+        target = room * count // (count + count.margin)
+        fitted = fit(
+            messages, target, counter, tools=wishes.tools, keep_recent=wishes.keep_recent, strategy=wishes.truncate
+        )
+        messages, count, cuts = fitted.messages, fitted.tokens, fitted.cuts
+    request = Request(
+        model=model.id,
+        messages=messages,
+        max_tokens=max_tokens,
+        temperature=wishes.temperature,
+        stop=wishes.stop,
+        tools=wishes.tools,
+        stream=wishes.stream,
+        extras=wishes.extras,
+    )
+    return CallPlan(model, request, count, _charge(model, request, count, counter), cuts)
+
+
+def answer_bound(model: Model, wishes: Wishes) -> int:
+    """The bound of the answer, in tokens."""
+    most = model.max_output_tokens
+    if wishes.max_tokens is None:
+        bounds = (wishes.default_max_tokens, most, model.context_window // 2 if model.context_window else None)
+        return min(bound for bound in bounds if bound is not None)
+    if most is not None and wishes.max_tokens > most:
+        raise ConfigurationError(
+            f"max_tokens {wishes.max_tokens:,} is more than {model.name} writes: ask for {most:,} at most."
+        )
+    return wishes.max_tokens
+
+
+def input_room(model: Model, wishes: Wishes, max_tokens: int) -> int | None:
+    """Tokens the input may take; None where nothing bounds it."""
+    window = model.context_window - max_tokens if model.context_window is not None else None
+    bounds = [bound for bound in (window, wishes.max_input_tokens) if bound is not None]
+    return max(0, min(bounds)) if bounds else None
+
+
+def _charge(model: Model, request: Request, count: TokenCount, counter: Counter) -> Charge:
+    bound = bound_request(request.messages, request.tools, counter)
+    most_input = bound if model.context_window is None else min(bound, model.context_window)
+    return Charge(
+        ceiling=Amounts(
+            requests=1,
+            input_tokens=most_input,
+            output_tokens=request.max_tokens,
+            tokens=most_input + request.max_tokens,
+            nanousd=ceiling(model.price, most_input, request.max_tokens),
+        ),
+        expected=_expected(model.protocol, int(count), request.max_tokens),
+    )
+
+
+def _expected(protocol: Protocol, input_tokens: int, max_tokens: int) -> Amounts:
+    if protocol == "messages":
+        output = min(max_tokens, TYPICAL_OUTPUT)
+        return Amounts(requests=1, input_tokens=input_tokens, output_tokens=output, tokens=input_tokens + output)
+    return Amounts(
+        requests=1, input_tokens=input_tokens, output_tokens=max_tokens, tokens=max(input_tokens, max_tokens)
+    )
+
+
+def used_charge(plan: CallPlan, usage: Usage, nanousd: int | None) -> Charge:
+    """What a settled call is booked at: its use for budgets, and its use under the provider's rule for rates."""
+    spent = Amounts(1, usage.input_tokens, usage.output_tokens, usage.total_tokens, nanousd)
+    if plan.model.protocol != "messages":
+        return Charge(spent, plan.charge.expected)
+    fresh = usage.input_tokens - usage.cache_read_tokens
+    return Charge(spent, Amounts(1, fresh, usage.output_tokens, fresh + usage.output_tokens, nanousd))

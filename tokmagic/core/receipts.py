@@ -1,0 +1,71 @@
+"""What a call says of itself: its receipt, why it waits, and why it was refused, each with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .book import Entry
+from .errors import BudgetExceeded, RequestTooLarge, TokmagicError
+from .limits import Limit, Refused, Wait, show_amount
+from .models import Model
+from .money import Cost, show_nanousd
+from .planning import CallPlan
+from .replies import Answer, Receipt
+from .usage import Usage
+
+
+def receipt_of(
+    call: str, plan: CallPlan, answer: Answer, entries: Sequence[Entry], waited: float, duration: float
+) -> Receipt:
+    """The receipt of a call from its entries in the book."""
+    booked = [entry for entry in entries if entry.state != "released"]
+    return Receipt(
+        call=call,
+        model=plan.model.name,
+        usage=sum((entry.usage for entry in booked), Usage()),
+        cost=sum((entry.cost for entry in booked), Cost(0, "exact", plan.model.play)),
+        cuts=plan.cuts,
+        waited=waited,
+        attempts=len(entries),
+        first_token=entries[-1].first_token,
+        duration=duration,
+        stop_reason=answer.stop_reason,
+        request_id=entries[-1].request_id,
+        context_window=plan.model.context_window,
+    )
+
+
+def why_it_waits(wait: Wait) -> str:
+    """The reason of a wait: ``28k of 30k input tokens/minute used``."""
+    level = wait.level
+    limit = level.account.limit
+    queue = ", others are ahead" if level.ahead else ""
+    return f"{limit.amount - int(level.room):,} of {limit} used, {wait.needed:,} needed{queue}"
+
+
+def refusal(refused: Refused, model: Model) -> TokmagicError:
+    """The error of a refused call: what refused it, the numbers, the way out."""
+    limit, needed = refused.level.account.limit, refused.needed
+    if needed is None:
+        text = f"{model.name} has no known price, so {limit} cannot be kept: choose a priced model or lift the limit."
+        return BudgetExceeded(text, limit=str(limit), needed=None, left=refused.level.left)
+    if limit.full == "wait":
+        text = f"The call takes {show_amount(needed, limit.unit)}; {limit} never lets it pass. Send less at once."
+        return RequestTooLarge(text, tokens=needed, allowed=limit.amount)
+    play = refused.level.account.play
+    text = (
+        f"{limit} has {_show(refused.level.left, limit, play)} left and this call can take "
+        f"{_show(needed, limit, play)}: nothing was sent. {_way_out(refused)}"
+    )
+    return BudgetExceeded(text, limit=str(limit), needed=needed, left=refused.level.left)
+
+
+def _show(amount: int, limit: Limit, play: bool) -> str:
+    return show_nanousd(amount, play=play) if limit.unit == "nanousd" else f"{amount:,} {limit.unit.replace('_', ' ')}"
+
+
+def _way_out(refused: Refused) -> str:
+    limit = refused.level.account.limit
+    if refused.level.left > 0:
+        return "Lower --max-tokens or send less."
+    return "It opens again with the next window." if limit.window in ("hour", "day", "month") else "Raise the limit."

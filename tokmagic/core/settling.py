@@ -1,0 +1,115 @@
+"""What a call is booked at when it ends. Pure: from the plan and from what arrived to the entry's last line.
+
+A complete reply is booked at its reported usage. A reply without usage, or one stopped by hand, is booked at what was
+counted: ``at least``. An attempt that surely did not run is given back. One that may have run, unseen, stays at its
+ceiling, ``unsettled``, because a hard budget believes the worst.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from .book import Entry
+from .counters import Counter
+from .errors import ProviderError
+from .events import Finished, ReasoningDelta, Started, StreamEvent, TextDelta, ToolCallDelta
+from .messages import Part, Reasoning, Text
+from .money import Quality
+from .planning import CallPlan, used_charge
+from .prices import cost
+from .replies import Answer, StopReason
+from .usage import Usage
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What has arrived of one attempt. It only grows."""
+
+    sent: bool = False
+    answer: Answer | None = None
+    started: Started | None = None
+    error: ProviderError | None = None
+    said: list[str] = field(default_factory=list)
+    thought: list[str] = field(default_factory=list)
+    called: list[str] = field(default_factory=list)
+
+    @property
+    def began(self) -> bool:
+        """Whether any of the answer has arrived."""
+        return bool(self.said or self.thought or self.called)
+
+    def take(self, event: StreamEvent) -> None:
+        """Fold in one event."""
+        match event:
+            case TextDelta():
+                self.said.append(event.text)
+            case ReasoningDelta():
+                self.thought.append(event.text)
+            case ToolCallDelta():
+                self.called.append(event.name + event.arguments)
+            case Started():
+                self.started = event
+            case Finished():
+                self.answer = event.answer
+
+    def partial(self) -> Answer:
+        """The answer, or as much of it as arrived: text and thoughts, no half tool calls."""
+        if self.answer is not None:
+            return self.answer
+        parts: list[Part] = [Reasoning("".join(self.thought))] if self.thought else []
+        if self.said:
+            parts.append(Text("".join(self.said)))
+        reason: StopReason = "interrupted" if self.error is None else "unknown"
+        return Answer(tuple(parts), None, reason, self.started.model if self.started else "")
+
+
+def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counter, at: float) -> Entry:
+    """The entry as it ends, at ``at`` seconds of the epoch."""
+    error = outcome.error
+    if not outcome.sent or (error is not None and not error.may_have_run):
+        return replace(entry, state="released", settled_at=at, error=str(error or "not sent"))
+    if error is not None:
+        return _at_ceiling(entry, plan, outcome, error, at)
+    usage, quality = _usage(plan, outcome, counter)
+    price = cost(plan.model.price, usage, quality)
+    answer = outcome.partial()
+    return replace(
+        entry,
+        state="settled",
+        settled_at=at,
+        used=used_charge(plan, usage, price.nanousd),
+        usage=usage,
+        nanousd=price.nanousd,
+        quality=price.quality,
+        stop_reason=answer.stop_reason,
+        request_id=answer.id or (outcome.started.id if outcome.started else ""),
+        duration=at - entry.at,
+    )
+
+
+def _at_ceiling(entry: Entry, plan: CallPlan, outcome: Outcome, error: ProviderError, at: float) -> Entry:
+    most = entry.charge.ceiling
+    return replace(
+        entry,
+        state="unsettled",
+        settled_at=at,
+        used=entry.charge,
+        usage=Usage(input_tokens=most.input_tokens, output_tokens=most.output_tokens),
+        nanousd=most.nanousd,
+        quality="estimated" if most.nanousd is not None else "unknown",
+        play=plan.model.play,
+        request_id=error.request_id or (outcome.started.id if outcome.started else ""),
+        error=str(error),
+        duration=at - entry.at,
+    )
+
+
+def _usage(plan: CallPlan, outcome: Outcome, counter: Counter) -> tuple[Usage, Quality]:
+    if outcome.answer is not None and outcome.answer.usage is not None:
+        return outcome.answer.usage, "exact"
+    answer = outcome.partial()
+    texts = [part.text for part in answer.parts if isinstance(part, Text | Reasoning)]
+    counted = sum(counter.count(text) for text in (*texts, *outcome.called))
+    stated = outcome.started.usage if outcome.started is not None else None
+    read = stated if stated is not None and stated.input_tokens else Usage(input_tokens=int(plan.input_tokens))
+    return replace(read, output_tokens=counted, reasoning_tokens=0), "at least"

@@ -1,0 +1,112 @@
+"""The options of a call, named once: given to a client they are defaults, given to a call they win."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict, cast
+
+from tokmagic.conversation import Conversation
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.limits import Limit
+from tokmagic.core.messages import Extras
+from tokmagic.core.planning import Wishes
+from tokmagic.core.truncation import STRATEGIES
+
+
+class ClientOptions(TypedDict, total=False):
+    """What may be said about every call of a client; None means *not said*.
+
+    Attributes:
+        system: the system text.
+        max_tokens: bound of the answer, in tokens.
+        max_input_tokens: a cap on the input below the window, in tokens.
+        keep_recent: messages kept word for word as long as possible.
+        truncate: how too long input is cut: a strategy's name, or ``off`` to refuse.
+        temperature: 0 or more.
+        stop: texts at which the answer ends.
+        stream: False asks for the answer in one piece.
+        limits: further limits for this call, in words such as ``0.10 usd/call``.
+        thread: a conversation to continue.
+        timeout: seconds until the reply must be complete.
+        extra_headers, extra_query, extra_body: added to the HTTP request as they are.
+        cell, notebook: where it comes from, for the book.
+    """
+
+    system: str | None
+    max_tokens: int | None
+    max_input_tokens: int | None
+    keep_recent: int | None
+    truncate: str | None
+    temperature: float | None
+    stop: Sequence[str] | None
+    stream: bool | None
+    limits: Sequence[str | Limit]
+    thread: Conversation | None
+    timeout: float | None
+    extra_headers: Mapping[str, str] | None
+    extra_query: Mapping[str, Any] | None
+    extra_body: Mapping[str, Any] | None
+    cell: str
+    notebook: str
+
+
+class CallOptions(ClientOptions, total=False):
+    """What may be said about one call: what a client takes, and ``model``: ``provider/model``, or a bare name."""
+
+    model: str | None
+
+
+def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
+    """The options of a call, checked.
+
+    Raises:
+        ConfigurationError: naming the option, the value and what would do.
+    """
+    said = {name: value for name, value in given.items() if value is not None}
+    options = cast("CallOptions", {**defaults, **said})
+    unknown = set(options) - CallOptions.__optional_keys__
+    if unknown:
+        known = ", ".join(sorted(CallOptions.__optional_keys__))
+        raise ConfigurationError(f"Unknown option {', '.join(sorted(unknown))}: use one of {known}.")
+    for name in ("max_tokens", "max_input_tokens"):
+        _whole(name, options.get(name), 1)
+    _whole("keep_recent", options.get("keep_recent"), 0)
+    _finite("temperature", options.get("temperature"))
+    _finite("timeout", options.get("timeout"))
+    strategy = options.get("truncate") or "end"
+    if strategy != "off" and strategy not in STRATEGIES:
+        raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(STRATEGIES)} or off.")
+    return options
+
+
+def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
+    """The part of the options that planning reads."""
+    keep = options.get("keep_recent")
+    return Wishes(
+        max_tokens=options.get("max_tokens"),
+        default_max_tokens=default_max_tokens,
+        max_input_tokens=options.get("max_input_tokens"),
+        keep_recent=10 if keep is None else keep,
+        truncate=options.get("truncate") or "end",
+        temperature=options.get("temperature"),
+        stop=tuple(options.get("stop") or ()),
+        stream=options.get("stream") is not False,
+        extras=Extras(
+            headers=options.get("extra_headers") or {},
+            query=options.get("extra_query") or {},
+            body=options.get("extra_body") or {},
+        ),
+    )
+
+
+def _whole(name: str, value: object, least: int) -> None:
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        raise ConfigurationError(f"{name} is a whole number of {least} or more, not {value!r}.")
+
+
+def _finite(name: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"{name} is a finite number of 0 or more, not {value!r}.")

@@ -1,0 +1,200 @@
+"""The concrete parts, built from settings on first use and kept for the life of the process.
+
+Nothing here is made before it is needed: the book opens at the first reservation, an SDK loads at the first call to its
+service, the embedded server starts with the first call to a demo model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hashlib
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+from weakref import WeakKeyDictionary
+
+from tokmagic import catalog, tokenizers
+from tokmagic.config import Settings, has_key, key_of, load_settings
+from tokmagic.core.counters import Counter
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.limits import Limit, Scope
+from tokmagic.core.models import Model, Service
+from tokmagic.core.redaction import Secret
+from tokmagic.gauge import Gauge
+from tokmagic.ledgers import Ledger
+from tokmagic.ledgers.registry import open_ledger
+
+if TYPE_CHECKING:
+    from tokmagic.providers import Provider
+    from tokmagic.server import EmbeddedServer
+
+T = TypeVar("T")
+
+
+class Parts:
+    """What the corridor works with.
+
+    Args:
+        settings: of this process.
+        clock: seconds of the epoch.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.epoch = uuid.uuid4().hex[:12]
+        self.gauge = Gauge(self.epoch, clock)
+        self._lock = threading.RLock()
+        self._notice_said = False
+        self._ledger: Ledger | None = None
+        self._server: EmbeddedServer | None = None
+        self._providers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Provider]] = WeakKeyDictionary()
+
+    @property
+    def ledger(self) -> Ledger:
+        """The book."""
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = open_ledger(self.settings.ledger, clock=self.clock)
+            return self._ledger
+
+    def now(self) -> datetime:
+        """This moment in the user's zone."""
+        return datetime.fromtimestamp(self.clock()).astimezone()
+
+    def services(self) -> dict[str, Service]:
+        """Every service by name, the embedded one not among them."""
+        from tokmagic.providers.registry import services
+
+        return dict(services())
+
+    def model(self, name: str) -> Model:
+        """The model of that name; demo models load no provider."""
+        if name.startswith("demo/") and name[5:] in catalog.demo_models():
+            return catalog.demo_models()[name[5:]]
+        return catalog.lookup(name, self.services(), self.now())
+
+    def models(self, pattern: str = "") -> tuple[Model, ...]:
+        """The models in the catalogue whose name contains ``pattern``."""
+        services = self.services()
+        found = (name for name in catalog.names(services.values()) if pattern.lower() in name.lower())
+        return tuple(catalog.lookup(name, services, self.now()) for name in found)
+
+    def default_model(self) -> tuple[str, str]:
+        """The configured model, else that of the first service whose key is set, else a demo; and why, if guessed."""
+        if self.settings.model:
+            return self.settings.model, ""
+        for service in self.services().values():
+            found = catalog.default_model(service.name)
+            if found is not None and has_key(service):
+                return found, f"No model named: {found} is used, because {service.key_variable} is set."
+        return "demo/claude", "No model named and no key set: demo/claude is used (an embedded demo, play money)."
+
+    def default_notice(self) -> str:
+        """Why the default model was chosen; said once, then empty."""
+        with self._lock:
+            said, self._notice_said = self._notice_said, True
+        return "" if said else self.default_model()[1]
+
+    def counter(self, model: Model) -> Counter:
+        """The model's tokenizer."""
+        return tokenizers.counter(model.tokenizer)
+
+    def provider(self, model: Model, loop: asyncio.AbstractEventLoop) -> Provider:
+        """What sends to the model's service from that event loop."""
+        with self._lock:
+            kept = self._providers.setdefault(loop, {})
+            name = f"{model.provider}/{model.protocol}"
+            if name not in kept:
+                kept[name] = self._connect(model)
+            return kept[name]
+
+    def require_key(self, model: Model) -> None:
+        """Refuse a model whose key is not set, before anything is reserved.
+
+        Raises:
+            MissingKey: naming the variable, and the models that need no key.
+        """
+        if model.provider != catalog.DEMO.name:
+            key_of(self.services()[model.provider])
+
+    def scopes(self, model: Model, notebook: str) -> dict[Scope, str]:
+        """Who calls, scope by scope."""
+        return {
+            "session": self.epoch,
+            "notebook": notebook or self.epoch,
+            "key": self._fingerprint(model),
+            "user": self.settings.user,
+            "team": self.settings.team,
+        }
+
+    def known(self, limit: Limit) -> Limit:
+        """The limit, if this process can keep it.
+
+        Raises:
+            ConfigurationError: it is a team's, and no team is configured.
+        """
+        if limit.scope == "team" and not self.settings.team:
+            raise ConfigurationError(f"{limit} by team: no team is configured; set TOKMAGIC_TEAM to its name.")
+        return limit
+
+    def demo_server(self) -> EmbeddedServer:
+        """The embedded server, started on first use."""
+        with self._lock:
+            if self._server is None:
+                from tokmagic.server import start_server
+
+                pace = self.settings.demo_pace or None
+                self._server = start_server(catalog.demo_models().values(), tokenizers.counter, pace=pace)
+            return self._server
+
+    def close(self) -> None:
+        """Stop the server and close the book. Both open again when they are needed."""
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+                self._server = None
+            if self._ledger is not None:
+                self._ledger.close()
+                self._ledger = None
+
+    def _connect(self, model: Model) -> Provider:
+        from tokmagic.providers.registry import PROVIDERS
+
+        service, key = self._service(model)
+        return PROVIDERS[model.protocol](service, key, self.settings.timeout)
+
+    def _service(self, model: Model) -> tuple[Service, Secret]:
+        if model.provider != catalog.DEMO.name:
+            service = self.services()[model.provider]
+            return service, key_of(service)
+        server = self.demo_server()
+        url = server.url if model.protocol == "messages" else f"{server.url}/v1"
+        return replace(catalog.DEMO, protocol=model.protocol, base_url=url), Secret(server.token)
+
+    def _fingerprint(self, model: Model) -> str:
+        if model.provider == catalog.DEMO.name:
+            return f"demo:{self.epoch}"
+        service = self.services()[model.provider]
+        key = key_of(service).reveal() if has_key(service) else ""
+        return f"{model.provider}:{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+_shared: tuple[int, Parts] | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_parts() -> Parts:
+    """The parts of this process, made from its settings on first use; a forked child makes its own."""
+    global _shared  # noqa: PLW0603 - one book per process
+    with _shared_lock:
+        if _shared is None or _shared[0] != os.getpid():
+            _shared = (os.getpid(), Parts(load_settings()))
+            atexit.register(_shared[1].close)
+        return _shared[1]

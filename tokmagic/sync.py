@@ -1,0 +1,202 @@
+"""The blocking face of the client: a thin layer over the one async corridor, whose event loop runs in a thread.
+
+The caller's own thread reads the events from a mailbox, so Ctrl-C or ■ reaches it at once: it cancels the call, waits
+until that is settled, and raises ``Interrupted`` with what had arrived.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import Self, Unpack
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from tokmagic.client import AsyncClient, AsyncStream, Prompt, Quote
+from tokmagic.conversation import Conversation
+from tokmagic.core.book import Entry
+from tokmagic.core.errors import Interrupted, StreamBroken
+from tokmagic.core.events import Event, ReasoningDelta, TextDelta
+from tokmagic.core.limits import Limit
+from tokmagic.core.replies import Reply
+from tokmagic.core.snapshot import Snapshot
+from tokmagic.options import CallOptions, ClientOptions
+from tokmagic.parts import Parts
+
+#: Seconds between looks at pending signals where a blocked thread cannot be woken by one.
+TICK = 0.1
+
+
+class Mailbox:
+    """Events on their way from the loop to the caller's thread. Pieces of text that nobody took yet are joined."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Condition()
+        self._events: deque[Event] = deque()
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def put(self, event: Event) -> None:
+        """Add an event."""
+        with self._ready:
+            last = self._events[-1] if self._events else None
+            if isinstance(event, TextDelta) and isinstance(last, TextDelta):
+                self._events[-1] = TextDelta(last.text + event.text)
+            elif isinstance(event, ReasoningDelta) and isinstance(last, ReasoningDelta):
+                self._events[-1] = ReasoningDelta(last.text + event.text)
+            else:
+                self._events.append(event)
+            self._ready.notify()
+
+    def end(self, error: BaseException | None) -> None:
+        """No more will come; ``error`` is raised to the reader after the last event."""
+        with self._ready:
+            self._ended, self._error = True, error
+            self._ready.notify_all()
+
+    def take(self) -> Event | None:
+        """The next event, waiting for it; None at the end."""
+        with self._ready:
+            while not self._events and not self._ended:
+                self._ready.wait(TICK)
+            if self._events:
+                return self._events.popleft()
+            if self._error is not None:
+                raise self._error
+            return None
+
+    def wait_end(self) -> None:
+        """Wait until no more will come."""
+        with self._ready:
+            while not self._ended:
+                self._ready.wait(TICK)
+
+
+class Stream:
+    """One call under way: iterate its events inside ``with``; ``reply`` is there afterwards."""
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._stream = stream
+        self._mailbox = Mailbox()
+        self._future: Future[None] | None = None
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply; after an interrupt what had arrived; None while nothing was sent."""
+        return self._stream.reply
+
+    def __enter__(self) -> Self:
+        self._future = portal().start_task_soon(self._pump)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted(self._epitaph(), self.reply) from None
+
+    def __iter__(self) -> Iterator[Event]:
+        while (event := self._mailbox.take()) is not None:
+            yield event
+
+    def _stop(self) -> None:
+        if self._future is not None and self._future.cancel():
+            self._mailbox.wait_end()
+
+    async def _pump(self) -> None:
+        error: BaseException | None = None
+        try:
+            async with self._stream as events:
+                async for event in events:
+                    self._mailbox.put(event)
+        except Exception as failure:  # noqa: BLE001 - carried to the caller's thread and raised there
+            error = failure
+        finally:
+            self._mailbox.end(error)
+
+    def _epitaph(self) -> str:
+        if self.reply is None:
+            return "Stopped before anything was sent."
+        return f"Stopped: {self.reply.usage.output_tokens:,} tokens of the answer kept, {self.reply.cost} spent."
+
+
+class Client:
+    """Sends calls through the corridor and waits for them.
+
+    Args:
+        model: ``provider/model``, or a bare name; None takes the configured one, else the first whose key is set.
+        parts: the book, providers and settings to work with; None takes this process's own.
+        options: defaults for every call; see ``ClientOptions``.
+
+    Raises:
+        ConfigurationError: a limit or option that cannot be used.
+    """
+
+    def __init__(
+        self, model: str | None = None, *, parts: Parts | None = None, **options: Unpack[ClientOptions]
+    ) -> None:
+        self._client = AsyncClient(model, parts=parts, **options)
+
+    def stream(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Stream:
+        """A call whose events can be watched; see ``AsyncClient.stream``."""
+        return Stream(self._client.stream(prompt, **options))
+
+    def send(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Reply:
+        """Send and wait for the reply; see ``AsyncClient.send``.
+
+        Raises:
+            TokmagicError: nothing was sent that is not in the book.
+            Interrupted: stopped by hand, with what had arrived.
+        """
+        with self.stream(prompt, **options) as events:
+            for _ in events:
+                pass
+        if events.reply is None:
+            raise StreamBroken("The call ended without a reply.")
+        return events.reply
+
+    def quote(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Quote:
+        """What the call would take and cost; sends nothing."""
+        return portal().call(partial(self._client.quote, prompt, **options))
+
+    def conversation(self, name: str = "") -> Conversation:
+        """A new thread, to be passed as ``thread=``."""
+        return self._client.conversation(name)
+
+    def limit(self, words: str | Limit) -> Limit:
+        """Add a limit to this client; those of the configuration stay."""
+        return self._client.limit(words)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits of every call: those of the configuration first."""
+        return tuple(self._client.limits)
+
+    def snapshot(self) -> Snapshot:
+        """The state that displays draw."""
+        return self._client.snapshot()
+
+    def history(self, most: int = 20) -> tuple[Entry, ...]:
+        """The newest entries of the book, the newest first."""
+        return self._client.history(most)
+
+
+_portal: tuple[int, BlockingPortal, AbstractContextManager[BlockingPortal]] | None = None
+_portal_lock = threading.Lock()
+
+
+def portal() -> BlockingPortal:
+    """The loop's thread of this process, started on first use; a forked child starts its own."""
+    global _portal  # noqa: PLW0603 - one loop per process
+    with _portal_lock:
+        if _portal is None or _portal[0] != os.getpid():
+            context = start_blocking_portal(name="tokmagic")
+            _portal = (os.getpid(), context.__enter__(), context)
+        return _portal[1]
