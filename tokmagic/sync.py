@@ -60,11 +60,14 @@ class Mailbox:
             self._ended, self._error = True, error
             self._ready.notify_all()
 
-    def take(self) -> Event | None:
-        """The next event, waiting for it; None at the end."""
+    def ready(self, seconds: float) -> bool:
+        """Wait at most so long; whether an event or the end can be taken."""
         with self._ready:
-            while not self._events and not self._ended:
-                self._ready.wait(TICK)
+            return self._ready.wait_for(lambda: bool(self._events) or self._ended, seconds)
+
+    def take(self) -> Event | None:
+        """The next event, which is ready; None at the end."""
+        with self._ready:
             if self._events:
                 return self._events.popleft()
             if self._error is not None:
@@ -103,8 +106,17 @@ class Stream:
             raise Interrupted(self._epitaph(), self.reply) from None
 
     def __iter__(self) -> Iterator[Event]:
-        while (event := self._mailbox.take()) is not None:
-            yield event
+        return (event for event in self.ticks(TICK) if event is not None)
+
+    def ticks(self, seconds: float) -> Iterator[Event | None]:
+        """Its events, and None whenever none came for so long, for a display that moves on by itself."""
+        while True:
+            if not self._mailbox.ready(seconds):
+                yield None
+            elif (event := self._mailbox.take()) is not None:
+                yield event
+            else:
+                return
 
     def _stop(self) -> None:
         if self._future is not None and self._future.cancel():
