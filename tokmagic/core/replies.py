@@ -9,6 +9,9 @@ from .messages import Message, Part, Reasoning, Text, ToolCall
 from .money import Cost
 from .usage import Usage
 
+#: The media type under which a cell keeps its receipt beside its output.
+RECEIPT_MIME = "application/vnd.tokmagic.receipt+json"
+
 #: Why an answer ended, in one vocabulary; codecs translate. ``interrupted`` is ours.
 StopReason: TypeAlias = Literal[
     "end",

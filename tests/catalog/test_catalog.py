@@ -1,0 +1,114 @@
+"""Names become models: prices, windows and tokenizers, or a refusal with the nearest names."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from tokmagic import catalog
+from tokmagic.core.errors import UnknownModel
+from tokmagic.core.models import Service
+from tokmagic.core.prices import ceiling, cost
+from tokmagic.core.usage import Usage
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+SERVICES = {
+    "anthropic": Service("anthropic", "messages"),
+    "openai": Service("openai", "chat"),
+    "deepseek": Service("deepseek", "chat"),
+    "openrouter": Service("openrouter", "chat", open=True),
+    "ollama": Service("ollama", "chat", open=True),
+}
+
+
+def find(name):
+    return catalog.lookup(name, SERVICES, NOW)
+
+
+def test_a_full_name_finds_price_window_and_protocol():
+    model = find("anthropic/claude-sonnet-5-5")
+    assert (model.name, model.protocol, model.context_window) == ("anthropic/claude-sonnet-5-5", "messages", 1_000_000)
+    assert cost(model.price, Usage(input_tokens=1_000_000, output_tokens=1_000_000)).nanousd == 12_000_000_000
+
+
+def test_a_bare_name_finds_its_only_provider():
+    assert find("claude-sonnet-5-5").name == "anthropic/claude-sonnet-5-5"
+
+
+@pytest.mark.parametrize(
+    ("name", "tokenizer"), [("gpt-5", "o200k_base"), ("gpt-4o", "o200k_base"), ("gpt-4", "cl100k_base")]
+)
+def test_openai_families_have_their_public_tokenizer(name, tokenizer):
+    assert find(f"openai/{name}").tokenizer == tokenizer
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-6-sol", "anthropic/claude-opus-5-5", "deepseek/deepseek-v4-pro"])
+def test_without_a_public_tokenizer_tokens_are_estimated(name):
+    assert find(name).tokenizer == "estimate"
+
+
+def test_a_tier_starts_one_token_above_its_bound():
+    price = find("openai/gpt-6-sol").price
+    assert price.rates(272_000).input == 2_000_000_000
+    assert price.rates(272_001).input == 4_000_000_000
+
+
+def test_a_price_that_depends_on_the_hour_bounds_its_ceiling_by_the_dearest_hour():
+    price = find("deepseek/deepseek-v4-pro").price
+    cheap = cost(price, Usage(input_tokens=1_000_000)).nanousd
+    assert cheap == 660_000_000
+    assert ceiling(price, 1_000_000, 0) == 1_320_000_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("claude-sonet-5-5", "anthropic/claude-sonnet-5-5"),
+        ("anthropic/claude-sonet-5-5", "anthropic/claude-sonnet-5-5"),
+        ("demo/cloude", "demo/claude"),
+        ("gpt5", "openai/gpt-5"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(wrong, near):
+    with pytest.raises(UnknownModel) as refused:
+        find(wrong)
+    assert near in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["", "/", "demo/", "nobody/nothing", "anthropic/"])
+def test_a_name_of_nothing_is_refused(name):
+    with pytest.raises(UnknownModel):
+        find(name)
+
+
+def test_a_name_that_several_providers_offer_is_refused_with_the_candidates():
+    services = {**SERVICES, "google": Service("google", "chat")}
+    with pytest.raises(UnknownModel, match="anthropic/claude-opus-5-5, google/claude-opus-5-5"):
+        catalog.lookup("claude-opus-5-5", services, NOW)
+
+
+def test_an_open_service_takes_names_nobody_lists_at_an_unknown_price():
+    model = find("ollama/my-own-llama:7b")
+    assert model.price is None
+    assert cost(model.price, Usage(input_tokens=5)).quality == "unknown"
+
+
+def test_default_models_exist():
+    for provider in ("anthropic", "openai", "deepseek"):
+        assert find(catalog.default_model(provider)).price is not None
+
+
+@pytest.mark.parametrize("id", ["claude", "chat", "small"])
+def test_demo_models_are_paid_in_play_money_and_have_limits(id):
+    model = catalog.demo_models()[id]
+    assert model.play
+    assert {limit.source for limit in model.rates} == {"provider"}
+    assert all(limit.full == "wait" and limit.covers(model.name) for limit in model.rates)
+
+
+def test_demo_models_need_no_price_data():
+    code = "import sys; from tokmagic import catalog; catalog.demo_models(); print('genai_prices' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,43 @@
+"""Options: given to a client they are defaults, given to a call they win; what cannot be used is refused by name."""
+
+import pytest
+
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.options import merge, wishes_of
+
+
+def test_a_call_wins_over_its_client_and_none_means_not_said():
+    merged = merge({"max_tokens": 10, "system": "short"}, {"max_tokens": 20, "system": None})
+    assert merged == {"max_tokens": 20, "system": "short"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_tokens", 0),
+        ("max_tokens", -5),
+        ("max_tokens", True),
+        ("max_tokens", 1.5),
+        ("max_input_tokens", "many"),
+        ("keep_recent", -1),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", -0.1),
+        ("timeout", "soon"),
+        ("truncate", "middel"),
+    ],
+)
+def test_an_unusable_value_is_refused_with_its_name_and_value(name, value):
+    with pytest.raises(ConfigurationError) as refused:
+        merge({}, {name: value})
+    assert str(value) in str(refused.value)
+
+
+def test_an_unknown_option_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigurationError, match=r"max_token\b.*max_tokens"):
+        merge({}, {"max_token": 5})
+
+
+def test_keeping_no_recent_message_is_not_the_default():
+    assert wishes_of(merge({}, {"keep_recent": 0}), 100).keep_recent == 0
+    assert wishes_of({}, 100).keep_recent == 10
