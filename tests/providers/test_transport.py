@@ -1,0 +1,194 @@
+"""Both SDKs over real HTTP: replies become events, and each way to fail becomes its own error, the key never shown."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+
+from tokmagic.core.errors import (
+    AuthenticationFailed,
+    ConnectionFailed,
+    ContextLengthExceeded,
+    MalformedReply,
+    Overloaded,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+    StreamBroken,
+)
+from tokmagic.core.events import Finished, Started, TextDelta
+from tokmagic.core.messages import Extras, Request, user
+from tokmagic.core.models import Service
+from tokmagic.core.redaction import Secret
+from tokmagic.providers.registry import PROVIDERS, services
+
+from .conftest import KEY, events, reply
+
+PROTOCOLS = ("messages", "chat")
+
+
+def sse(name, **data):
+    return f"event: {name}\ndata: {json.dumps({'type': name, **data})}\n\n"
+
+
+def chunk(**data):
+    return (
+        f"data: {json.dumps({'id': 'c1', 'object': 'chat.completion.chunk', 'model': 'm', 'created': 1, **data})}\n\n"
+    )
+
+
+START = sse(
+    "message_start",
+    message={
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None,
+        "stop_sequence": None, "usage": {"input_tokens": 9, "output_tokens": 1},
+    },
+)  # fmt: skip
+OPEN = sse("content_block_start", index=0, content_block={"type": "text", "text": ""})
+HI = sse("content_block_delta", index=0, delta={"type": "text_delta", "text": "hi"})
+END = (
+    sse("content_block_stop", index=0)
+    + sse("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 4})
+    + sse("message_stop")
+)
+CHAT_HI = chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": "hi"}, "finish_reason": None}])
+CHAT_END = (
+    chunk(choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    + chunk(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13})
+    + "data: [DONE]\n\n"
+)
+WHOLE = {"messages": (START, OPEN, HI, END), "chat": (CHAT_HI, CHAT_END)}
+CUT = {"messages": (START, OPEN, HI), "chat": (CHAT_HI,)}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_streamed_reply_becomes_its_events(exchange, protocol):
+    found, seen = exchange(protocol, events(*WHOLE[protocol]))
+    assert [event.text for event in found if isinstance(event, TextDelta)] == ["hi"]
+    answer = found[-1].answer
+    assert (answer.text, answer.stop_reason) == ("hi", "end")
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (9, 4)
+    body = json.loads(seen[0][1])
+    assert (body["model"], body["stream"]) == ("m", True)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_request_is_sent_once_however_it_fails(exchange, protocol):
+    async def go():
+        from .conftest import service
+
+        async with service(protocol, reply("{}", status=500)) as (provider, seen):
+            with pytest.raises(ServerFailed):
+                [event async for event in provider.stream(Request("m", (user("x"),), 5))]
+            await asyncio.sleep(0)
+            return len(seen)
+
+    assert asyncio.run(go()) == 1
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_extras_reach_the_wire(exchange, protocol):
+    extras = Extras(headers={"x-mine": "1"}, query={"tier": "a"}, body={"seed": 7})
+    _, seen = exchange(protocol, events(*WHOLE[protocol]), extras=extras)
+    head, body = seen[0]
+    assert b"x-mine: 1" in head.lower()
+    assert b"tier=a" in head
+    assert json.loads(body)["seed"] == 7
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stream_that_ends_early_is_broken_and_not_an_answer(exchange, protocol):
+    with pytest.raises(StreamBroken, match="before it was complete"):
+        exchange(protocol, events(*CUT[protocol]))
+
+
+def test_an_error_in_mid_stream_is_an_error(exchange):
+    error = sse("error", error={"type": "overloaded_error", "message": "Overloaded"})
+    with pytest.raises(ProviderError, match=r"test: .*[Oo]verloaded") as failed:
+        exchange("messages", events(START, OPEN, HI, error))
+    assert failed.value.may_have_run
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_page_of_html_is_no_reply(exchange, protocol, stream):
+    with pytest.raises(MalformedReply):
+        exchange(protocol, reply("<html>Sign in</html>", kind="text/html"), stream=stream)
+
+
+ERRORS = [
+    (401, {}, AuthenticationFailed),
+    (402, {}, QuotaExceeded),
+    (404, {}, RequestRejected),
+    (413, {}, RequestRejected),
+    (429, {}, RateLimited),
+    (500, {}, ServerFailed),
+    (503, {}, Overloaded),
+    (529, {}, Overloaded),
+    (429, {"type": "insufficient_quota", "code": "insufficient_quota"}, QuotaExceeded),
+    (400, {"code": "context_length_exceeded"}, ContextLengthExceeded),
+    (400, {"message": "prompt is too long: 9 tokens > 8 maximum"}, ContextLengthExceeded),
+]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(("status", "error", "kind"), ERRORS)
+def test_each_refusal_is_an_error_of_its_kind(exchange, protocol, status, error, kind):
+    body = json.dumps({"type": "error", "error": {"type": "some_error", "message": f"no, {KEY}!", **error}})
+    headers = "request-id: req_7\r\nx-request-id: req_7\r\nretry-after: 3\r\n"
+    with pytest.raises(kind) as failed:
+        exchange(protocol, reply(body, status=status, headers=headers))
+    refused = failed.value
+    assert type(refused) is kind
+    assert (refused.status, refused.provider, refused.request_id) == (status, "test", "req_7")
+    assert KEY not in str(refused)
+    assert "\n" not in str(refused)
+    if kind is RateLimited:
+        assert refused.retry_after == 3.0
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_nobody_listening_means_that_it_did_not_run(protocol):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    async def go():
+        provider = PROVIDERS[protocol](Service("test", protocol, base_url=f"http://127.0.0.1:{port}"), Secret(KEY), 5.0)
+        try:
+            return [event async for event in provider.stream(Request("m", (user("x"),), 5))]
+        finally:
+            await provider.aclose()
+
+    with pytest.raises(ConnectionFailed, match="reachable") as failed:
+        asyncio.run(go())
+    assert not failed.value.may_have_run
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_connection_that_drops_before_the_reply_may_have_run(exchange, protocol):
+    with pytest.raises(StreamBroken) as failed:
+        exchange(protocol, b"")
+    assert failed.value.may_have_run
+
+
+def test_an_unstreamed_reply_is_the_same_answer(exchange):
+    body = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+        "stop_sequence": None, "content": [{"type": "text", "text": "hi"}],
+        "usage": {"input_tokens": 9, "output_tokens": 4},
+    }  # fmt: skip
+    found, seen = exchange("messages", reply(json.dumps(body)), stream=False)
+    assert [type(event) for event in found] == [Started, TextDelta, Finished]
+    assert found[-1].answer.usage.output_tokens == 4
+    assert not json.loads(seen[0][1]).get("stream")
+
+
+def test_every_service_speaks_a_protocol_there_is_a_provider_for():
+    for service in services().values():
+        assert service.protocol in PROVIDERS
+        assert service.base_url.startswith(("https://", "http://localhost:")) or not service.base_url
+        assert service.key_variable.endswith("_API_KEY") or service.open
