@@ -1,0 +1,227 @@
+"""The first line of a ``%%llm`` cell, parsed once to a small frozen value; what cannot be used is refused in one line.
+
+``OPTIONS`` is the only list of options: the parser, the help of ``%%llm?`` and the completion read it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
+
+from tokmagic.core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from tokmagic.core.limits import Limit
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+FORMATS = ("markdown", "text", "json", "code")
+STRATEGIES = ("start", "end", "off")
+#: Options of the design that this version does not serve.
+LATER = ("--tools", "--compact", "--fresh")
+
+_TARGET = re.compile(r"\s*(\S+)\s*<<(?=\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class CellOptions:
+    """What the first line of a cell says; None means *not said*.
+
+    Attributes:
+        name: variable that gets the reply, or "".
+        new: start the thread afresh.
+        limits: for this call alone.
+        images: names of variables.
+        confirm_above: nano-dollars from which on the call is asked for.
+        stream: show the answer as it comes.
+    """
+
+    name: str = ""
+    model: str | None = None
+    system: str | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    thread: str | None = None
+    new: bool = False
+    format: str = "markdown"
+    limits: tuple[Limit, ...] = ()
+    truncate: str | None = None
+    max_input_tokens: int | None = None
+    keep_recent: int | None = None
+    images: tuple[str, ...] = ()
+    estimate: bool = False
+    confirm_above: int | None = None
+    stream: bool = True
+
+
+def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
+    """The options in the first line of a cell.
+
+    Raises:
+        ConfigurationError: naming the word that cannot be used and what would do.
+    """
+    name, rest = _target(line)
+    words = _split(rest)
+    _refuse_later(words)
+    try:
+        found, unknown = parser.parse_known_args(words)
+    except UsageError as error:
+        raise ConfigurationError(f"{error}. Type %%llm? for the options.") from None
+    if unknown:
+        raise ConfigurationError(_unknown(unknown[0]))
+    return CellOptions(name=name, **_values(found))
+
+
+def cell_arguments(function: F) -> F:
+    """Decorate a cell magic with the options."""
+    for names, settings in reversed(OPTIONS.items()):
+        function = argument(*names.split(), **settings)(function)  # type: ignore[no-untyped-call, unused-ignore]
+    decorated: F = magic_arguments("llm")(function)  # type: ignore[no-untyped-call, unused-ignore]
+    return decorated
+
+
+def _values(found: Namespace) -> dict[str, Any]:
+    values = vars(found)
+    values["limits"] = tuple(values.pop("limit"))
+    values["images"] = tuple(values.pop("image"))
+    values["stream"] = not values.pop("no_stream")
+    return values
+
+
+def _target(line: str) -> tuple[str, str]:
+    match = _TARGET.match(line)
+    if match is None:
+        return "", line
+    if not match[1].isidentifier():
+        raise ConfigurationError(f"{match[1]!r} is not a variable's name: write NAME <<, such as answer <<.")
+    return match[1], line[match.end() :]
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        raise ConfigurationError(f"A quote is not closed in {line.strip()!r}: close it, or drop it.") from None
+
+
+def _refuse_later(words: list[str]) -> None:
+    for word in words:
+        if word.partition("=")[0] in LATER:
+            raise ConfigurationError(f"{word.partition('=')[0]} is not in this version: leave it out.")
+
+
+def _unknown(word: str) -> str:
+    if not word.startswith("-"):
+        return f"{word!r} is not an option: the prompt goes below the first line. Type %%llm? for the options."
+    near = get_close_matches(word.partition("=")[0], option_names(), 1)
+    hint = f" Did you mean {near[0]}?" if near else " Type %%llm? for the options."
+    return f"Unknown option {word}.{hint}"
+
+
+def option_names() -> tuple[str, ...]:
+    """Every option as it is typed."""
+    return tuple(name for names in OPTIONS for name in names.split())
+
+
+def _whole(option: str, least: int) -> Callable[[str], int]:
+    def convert(word: str) -> int:
+        digits = word.replace("_", "").replace(",", "")
+        if not (digits.isascii() and digits.isdigit()) or int(digits) < least:
+            raise ConfigurationError(f"{option} is a whole number of {least} or more, not {word!r}.")
+        return int(digits)
+
+    return convert
+
+
+def _temperature(word: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigurationError(f"--temperature is a finite number of 0 or more, not {word!r}.")
+    return value
+
+
+def _one_of(option: str, known: tuple[str, ...]) -> Callable[[str], str]:
+    def convert(word: str) -> str:
+        if word not in known:
+            near = get_close_matches(word, known, 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"Unknown {option} {word!r}: use one of {', '.join(known)}.{hint}")
+        return word
+
+    return convert
+
+
+def _limit(words: str) -> Limit:
+    from tokmagic.core.words import parse_limit
+
+    return parse_limit(words, window="call", source="cell")
+
+
+def _dollars(word: str) -> int:
+    from tokmagic.core.money import nanousd
+
+    try:
+        amount = nanousd(word.removeprefix("$"))
+    except (ArithmeticError, ValueError):
+        amount = -1
+    if amount < 0:
+        raise ConfigurationError(f"--confirm-above is an amount of US dollars, such as 0.10, not {word!r}.")
+    return amount
+
+
+#: Names of an option -> what argparse is told about it.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "-m --model": {"help": "provider/model, or a bare name"},
+    "--system": {"metavar": "TEXT", "help": "the system text"},
+    "--max-tokens": {"type": _whole("--max-tokens", 1), "metavar": "N", "help": "bound of the answer, in tokens"},
+    "--temperature": {"type": _temperature, "metavar": "X", "help": "0 or more; left to the model if not said"},
+    "--thread": {"metavar": "NAME", "help": "continue the conversation of that name; without it a cell stands alone"},
+    "--new": {"action": "store_true", "help": "start the conversation afresh"},
+    "--format": {
+        "type": _one_of("--format", FORMATS),
+        "default": "markdown",
+        "help": "how the answer is shown: markdown, text, json or code",
+    },
+    "--limit": {
+        "type": _limit,
+        "action": "append",
+        "default": [],
+        "metavar": "WORDS",
+        "help": 'a limit for this call, such as "0.10 usd"; may be repeated',
+    },
+    "--truncate": {
+        "type": _one_of("--truncate", STRATEGIES),
+        "help": "the part too long input loses: start or end; off refuses it instead",
+    },
+    "--max-input-tokens": {
+        "type": _whole("--max-input-tokens", 1),
+        "metavar": "N",
+        "help": "a cap on the input below the model's window, in tokens",
+    },
+    "--keep-recent": {
+        "type": _whole("--keep-recent", 0),
+        "metavar": "N",
+        "help": "messages of the conversation kept word for word as long as possible",
+    },
+    "--image": {
+        "action": "append",
+        "default": [],
+        "metavar": "VAR",
+        "help": "a variable that holds an image, a path or bytes; may be repeated",
+    },
+    "--estimate": {"action": "store_true", "help": "show tokens and the most it can cost; send nothing"},
+    "--confirm-above": {"type": _dollars, "metavar": "USD", "help": "ask first if the call can cost more than that"},
+    "--no-stream": {"action": "store_true", "help": "show the answer when it is complete"},
+}

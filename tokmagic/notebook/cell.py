@@ -1,0 +1,197 @@
+"""One ``%%llm`` cell from its parsed options to the reply that is bound: expand, quote or send, show, bind.
+
+The reply is bound before anything is raised, so what arrived and was paid for is never lost, also after ■.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import StdinNotImplementedError
+
+from tokmagic.core.errors import BudgetExceeded, MalformedReply, TokmagicError
+from tokmagic.core.messages import Message, as_messages, user
+from tokmagic.core.money import show_nanousd
+from tokmagic.core.replies import Reply
+from tokmagic.core.snapshot import show_seconds
+from tokmagic.notebook import markup
+from tokmagic.notebook.arguments import CellOptions
+from tokmagic.notebook.formats import present
+from tokmagic.notebook.images import as_image
+from tokmagic.notebook.markup import Bundle
+from tokmagic.notebook.rendering import NotebookView, View
+from tokmagic.notebook.template import expand
+from tokmagic.notebook.terminal import TerminalView
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from tokmagic.client import Quote
+    from tokmagic.conversation import Conversation
+    from tokmagic.options import CallOptions
+    from tokmagic.sync import Client, Stream
+
+#: The variable that always holds the last reply.
+LAST = "_llm"
+#: The magics under which a cell is known.
+NAMES = ("%%llm", "%%tok")
+
+
+@dataclass(frozen=True, slots=True)
+class Street:
+    """What every cell of a notebook shares.
+
+    Attributes:
+        threads: the named conversations; a cell adds to them when its call has ended.
+        system, max_tokens: defaults for cells that do not say.
+        hz: at most so many drawings of an answer per second.
+    """
+
+    shell: InteractiveShell
+    client: Client
+    threads: dict[str, Conversation]
+    system: str | None = None
+    max_tokens: int | None = None
+    hz: float = 10.0
+
+
+def run(street: Street, options: CellOptions, body: str) -> None:
+    """Carry out one cell.
+
+    Raises:
+        TokmagicError: in one line; a reply there may be is bound.
+        Interrupted: stopped by hand; what had arrived is bound.
+    """
+    prompt = _prompt(street, options, body)
+    call = _call_options(street, options)
+    if options.estimate:
+        street.shell.display_pub.publish(_estimate(street.client.quote(prompt, **call)))
+        return
+    if options.confirm_above is not None:
+        _confirm(street.client.quote(prompt, **call), options.confirm_above)
+    _answer(street, options, street.client.stream(prompt, **call), call["thread"])
+
+
+def _prompt(street: Street, options: CellOptions, body: str) -> list[Message]:
+    namespace = street.shell.user_ns
+    text = expand(body.strip("\n"), namespace)
+    images = [as_image(name, namespace) for name in options.images]
+    return [user(text, *images)] if images else list(as_messages(text))
+
+
+def _call_options(street: Street, options: CellOptions) -> CallOptions:
+    return {
+        "model": options.model,
+        "system": options.system if options.system is not None else street.system,
+        "max_tokens": options.max_tokens or street.max_tokens,
+        "temperature": options.temperature,
+        "thread": _thread(street, options),
+        "limits": options.limits,
+        "truncate": options.truncate,
+        "max_input_tokens": options.max_input_tokens,
+        "keep_recent": options.keep_recent,
+        "stream": options.stream,
+        "cell": f"cell {street.shell.execution_count}",
+        "notebook": _notebook(street.shell.user_ns),
+    }
+
+
+def _thread(street: Street, options: CellOptions) -> Conversation | None:
+    if options.thread is None:
+        return None
+    if options.new or options.thread not in street.threads:
+        return street.client.conversation(options.thread)
+    return street.threads[options.thread]
+
+
+def _notebook(namespace: dict[str, Any]) -> str:
+    path = os.environ.get("JPY_SESSION_NAME") or namespace.get("__vsc_ipynb_file__") or ""
+    return PurePath(str(path)).name
+
+
+def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None) -> None:
+    view = _view(street, options)
+    failure: BaseException | None = None
+    try:
+        _watch(stream, view)
+    except (TokmagicError, KeyboardInterrupt) as error:
+        failure = error
+    reply = stream.reply
+    if reply is not None:
+        _bind(street.shell, options.name, reply)
+        if thread is not None:
+            street.threads[thread.name] = thread
+    body = markup.plain("")
+    try:
+        if reply is not None:
+            body = present(reply.text, "markdown" if failure else options.format)
+    except MalformedReply as error:
+        body, failure = markup.plain(reply.text if reply else ""), error
+    view.finish(reply, body)
+    if failure is not None:
+        raise failure from None
+
+
+def _watch(stream: Stream, view: View) -> None:
+    with stream as events:
+        for event in events.ticks(0.1):
+            if event is None:
+                view.tick()
+            else:
+                view.show(event)
+
+
+def _view(street: Street, options: CellOptions) -> View:
+    shell = street.shell
+    if getattr(shell, "kernel", None) is None:
+        return TerminalView(sys.stdout, sys.stderr, live=options.stream and options.format in ("markdown", "text"))
+    return NotebookView(shell.display_pub, own_cell=_is_own_cell(shell), live=options.stream, hz=street.hz)
+
+
+def _is_own_cell(shell: Any) -> bool:
+    """Whether the code that is running begins with the magic, so that nothing else writes to its output."""
+    code = shell.get_parent().get("content", {}).get("code", "")
+    return str(code).lstrip().startswith(NAMES)
+
+
+def _bind(shell: InteractiveShell, name: str, reply: Reply) -> None:
+    shell.user_ns[LAST] = reply
+    if name:
+        shell.user_ns[name] = reply
+
+
+def _estimate(quote: Quote) -> Bundle:
+    tokens = quote.input_tokens
+    counted = f"{tokens:,}" if tokens.exact else f"≈{tokens:,} (at most {tokens + tokens.margin:,})"
+    wait = "refused by a limit" if quote.wait_seconds is None else show_seconds(quote.wait_seconds)
+    cuts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in quote.cuts)
+    ceiling = show_nanousd(quote.ceiling.nanousd, play=quote.ceiling.play)
+    lines = (
+        ("model", quote.model),
+        ("input", f"{counted} tokens"),
+        ("answer", f"at most {quote.max_tokens:,} tokens"),
+        ("cost", f"at most {ceiling}" if quote.ceiling.nanousd is not None else "unknown"),
+        ("cut", cuts or "nothing"),
+        ("wait now", wait),
+    )
+    return markup.table(("estimate", "nothing was sent"), lines)
+
+
+def _confirm(quote: Quote, above: int) -> None:
+    ceiling = quote.ceiling.nanousd
+    if ceiling is not None and ceiling <= above:
+        return
+    most = f"up to {show_nanousd(ceiling, play=quote.ceiling.play)}" if ceiling is not None else "an unknown amount"
+    asked = f"--confirm-above {show_nanousd(above)}"
+    try:
+        word = input(f"This call can cost {most}. Send it? [y/N] ")
+    except (EOFError, StdinNotImplementedError):
+        message = f"The call can cost {most}, above {asked}, and nobody can be asked here: raise it or leave it out."
+        raise BudgetExceeded(message, limit=asked, needed=ceiling, left=above) from None
+    if word.strip().lower() not in ("y", "yes"):
+        message = f"Not sent: the call can cost {most}, above {asked}."
+        raise BudgetExceeded(message, limit=asked, needed=ceiling, left=above)

@@ -1,0 +1,68 @@
+"""Completion on ``%%llm`` and ``%tokens`` lines: exactly our options and their values, and nothing else's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
+
+from tokmagic.notebook.arguments import FORMATS, OPTIONS, STRATEGIES, option_names
+
+if TYPE_CHECKING:
+    from tokmagic.notebook.magics import TokMagics
+
+_CELL = re.compile(r"%%(?:llm|tok)\s+(.*)", re.DOTALL)
+_LINE = re.compile(r"\s*%tokens\s+(.*)", re.DOTALL)
+
+
+def matcher(magics: TokMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
+    """The matcher of one shell, for ``Completer.custom_matchers``."""
+
+    @context_matcher(identifier="tokmagic")  # type: ignore[untyped-decorator, unused-ignore]
+    def complete(context: CompletionContext) -> SimpleMatcherResult:
+        before = context.text_until_cursor
+        if context.cursor_line == 0 and (match := _CELL.match(before)):
+            return _result(match[1], _cell_words(magics, match[1]))
+        if match := _LINE.match(before):
+            return _result(match[1], _line_words(match[1]))
+        return SimpleMatcherResult(completions=[], suppress=False)
+
+    matches: Callable[[CompletionContext], SimpleMatcherResult] = complete
+    return matches
+
+
+def _result(typed: str, words: Iterable[str]) -> SimpleMatcherResult:
+    fragment = _fragment(typed)
+    found = [SimpleCompletion(word, type="magic option") for word in words if word.startswith(fragment)]
+    return SimpleMatcherResult(completions=found, matched_fragment=fragment, suppress=True, ordered=True)
+
+
+def _fragment(typed: str) -> str:
+    return "" if not typed or typed[-1].isspace() else typed.rsplit(maxsplit=1)[-1]
+
+
+def _cell_words(magics: TokMagics, typed: str) -> Iterable[str]:
+    before = typed[: len(typed) - len(_fragment(typed))].split()
+    option = before[-1] if before else ""
+    if option in ("-m", "--model"):
+        return magics.model_names()
+    if option == "--thread":
+        return sorted(magics.threads)
+    if option in ("--format", "--truncate"):
+        return FORMATS if option == "--format" else STRATEGIES
+    return () if _takes_value(option) else [name for name in option_names() if name not in before]
+
+
+def _takes_value(option: str) -> bool:
+    return any(option in names.split() and "action" not in said for names, said in OPTIONS.items()) or option in (
+        "--limit",
+        "--image",
+    )
+
+
+def _line_words(typed: str) -> Iterable[str]:
+    from tokmagic.notebook.tokens import WORDS
+
+    return WORDS if typed == _fragment(typed) else ()

@@ -1,0 +1,55 @@
+"""``--image VAR``: what a variable holds, as an image for a message. Nothing is fetched; an address is passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tokmagic.core.errors import InvalidPrompt
+from tokmagic.core.messages import Image
+
+#: First bytes of a file -> its media type.
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+)
+
+
+def as_image(name: str, namespace: dict[str, Any]) -> Image:
+    """The image in the variable ``name``: bytes, a path, an address, or anything that draws itself as PNG.
+
+    Raises:
+        InvalidPrompt: no such variable, or nothing in it that is an image.
+    """
+    if name not in namespace:
+        raise InvalidPrompt(f"--image {name}: {name} is not defined, so nothing was sent. Define it in a cell above.")
+    value = namespace[name]
+    if isinstance(value, Image):
+        return value
+    if isinstance(value, str) and value.startswith(("http://", "https://")):
+        return Image(url=value)
+    data = _data(name, value)
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature):
+            return Image(media_type, data)
+    raise InvalidPrompt(f"--image {name}: not a PNG, JPEG, GIF or WebP image. Convert it first.")
+
+
+def _data(name: str, value: Any) -> bytes:
+    if isinstance(value, str | Path):
+        try:
+            return Path(value).read_bytes()
+        except OSError as error:
+            raise InvalidPrompt(f"--image {name}: {value} cannot be read ({error.strerror}).") from None
+    if isinstance(value, bytes):
+        return value
+    drawn = getattr(value, "data", None)
+    if not isinstance(drawn, bytes) and hasattr(value, "_repr_png_"):
+        drawn = value._repr_png_()
+    if isinstance(drawn, bytes):
+        return drawn
+    raise InvalidPrompt(
+        f"--image {name}: an object of type {type(value).__name__} is no image. Use bytes, a path or a picture."
+    )

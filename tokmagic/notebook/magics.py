@@ -1,0 +1,98 @@
+"""The magics: ``%%llm`` sends a cell, ``%tokens`` shows the gauge. What they need is imported on first use.
+
+Loading registers names and nothing more, so that it costs a few milliseconds: no SDK, no tokenizer, no connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+from traitlets import Float, Int, List, Unicode, observe
+
+from tokmagic.notebook.arguments import cell_arguments, parse_cell
+from tokmagic.notebook.completion import matcher
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from tokmagic.conversation import Conversation
+    from tokmagic.sync import Client
+
+
+@magics_class
+class TokMagics(Magics):
+    """LLM cells and their fuel gauge.
+
+    Attributes:
+        threads: the named conversations of this kernel.
+        matcher: completes the magics' options.
+    """
+
+    shell: InteractiveShell  # type: ignore[assignment, unused-ignore]
+
+    model = Unicode("", help="provider/model of cells that name none; empty takes the first whose key is set").tag(
+        config=True
+    )
+    limits = List(Unicode(), help='limits of every call, such as ["5 usd/day", "200k tokens/session"]').tag(config=True)
+    system = Unicode("", help="system text of cells that name none").tag(config=True)
+    max_tokens = Int(0, min=0, help="bound of an answer, in tokens; 0 takes the default").tag(config=True)
+    render_hz = Float(10.0, min=0.1, max=60.0, help="drawings of a growing answer per second").tag(config=True)
+
+    def __init__(self, shell: InteractiveShell, **settings: Any) -> None:
+        super().__init__(shell, **settings)
+        self.threads: dict[str, Conversation] = {}
+        self.matcher = matcher(self)
+        self._client: Client | None = None
+
+    def client(self) -> Client:
+        """The client of this kernel, built on first use and again when its settings change.
+
+        Raises:
+            ConfigurationError: a limit that cannot be used.
+        """
+        if self._client is None:
+            from tokmagic.sync import Client
+
+            self._client = Client(self.model or None, limits=self.limits)
+        return self._client
+
+    def model_names(self) -> tuple[str, ...]:
+        """Every model there is, for completion."""
+        from tokmagic import catalog
+        from tokmagic.parts import shared_parts
+
+        return catalog.names(shared_parts().services().values())
+
+    @observe("model", "limits")
+    def _forget_client(self, _: Any) -> None:
+        self._client = None
+
+    @no_var_expand
+    @cell_arguments
+    @cell_magic
+    def llm(self, line: str, cell: str) -> None:
+        """Send the cell to a model and show its answer; the reply is bound to NAME and to _llm.
+
+        {{expression}} in the cell is replaced by its value. Write NAME << before the options to bind the reply.
+        """
+        options = parse_cell(vars(TokMagics.llm)["parser"], line)
+        from tokmagic.notebook.cell import Street, run
+
+        street = Street(
+            shell=self.shell,
+            client=self.client(),
+            threads=self.threads,
+            system=self.system or None,
+            max_tokens=self.max_tokens or None,
+            hz=self.render_hz,
+        )
+        run(street, options, cell)
+
+    @no_var_expand
+    @line_magic
+    def tokens(self, line: str) -> None:
+        """Show what is left, what it cost, what was cut and why it waits; %tokens help lists what else there is."""
+        from tokmagic.notebook.tokens import answer
+
+        self.shell.display_pub.publish(answer(self, line))

@@ -1,0 +1,131 @@
+"""MIME bundles: the same values as compact HTML and as plain text. Every text that goes into HTML is escaped.
+
+What a model said is never HTML: it is published as ``text/markdown``, which front ends sanitise, and ``text/plain``.
+Colours are the theme's own variables, so that light and dark both work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+from tokmagic.core.replies import Receipt
+from tokmagic.core.snapshot import Row, Tone
+from tokmagic.notebook.wording import receipt_line, receipt_parts
+
+Bundle = dict[str, Any]
+
+RECEIPT_TYPE = "application/vnd.tokmagic.receipt+json"
+
+_SMALL = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color2,#757575)"
+_COLOURS: dict[Tone, str] = {
+    "ok": "var(--jp-success-color1,#388e3c)",
+    "warn": "var(--jp-warn-color1,#f57c00)",
+    "bad": "var(--jp-error-color1,#d32f2f)",
+    "idle": "var(--jp-layout-color3,#bdbdbd)",
+}
+_SIGNS: dict[Tone, str] = {"ok": " ", "warn": "!", "bad": "✗", "idle": " "}
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_BAR = 10
+
+
+def markdown(text: str) -> Bundle:
+    """A model's Markdown."""
+    return {"text/markdown": text, "text/plain": text}
+
+
+def plain(text: str) -> Bundle:
+    """Text as it stands."""
+    return {"text/plain": text}
+
+
+def fenced(text: str, language: str) -> Bundle:
+    """Text as a block of code, whatever fences it contains."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return {"text/markdown": f"{fence}{language}\n{text}\n{fence}\n", "text/plain": text}
+
+
+def status(text: str) -> Bundle:
+    """One line about a call that is running; empty text leaves nothing to see."""
+    return {"text/html": f'<div style="{_SMALL}">{escape(text)}</div>' if text else "", "text/plain": text}
+
+
+def notes(lines: Iterable[str]) -> Bundle:
+    """Warnings above an answer."""
+    found = tuple(lines)
+    style = f"border-left:3px solid {_COLOURS['warn']};padding-left:8px;margin:2px 0"
+    return {
+        "text/html": "".join(f'<div style="{style}">{escape(line)}</div>' for line in found),
+        "text/plain": "\n".join(f"! {line}" for line in found),
+    }
+
+
+def receipt(value: Receipt) -> Bundle:
+    """The footer of a cell, with the record that reports read."""
+    parts = [f"<span>{escape(part)}</span>" for part in receipt_parts(value)]
+    warned = len(value.badges)
+    for number in range(len(parts) - warned, len(parts)):
+        parts[number] = f'<b style="color:{_COLOURS["warn"]}">{parts[number]}</b>'
+    title = escape(f"cost {value.cost.quality}, call {value.call}", quote=True)
+    return {
+        "text/html": f'<div class="tokmagic-receipt" title="{title}" style="{_SMALL}">{" · ".join(parts)}</div>',
+        "text/plain": receipt_line(value),
+        RECEIPT_TYPE: value.as_dict(),
+    }
+
+
+def gauge(rows: Iterable[Row]) -> Bundle:
+    """The rows of a snapshot as a table with bars."""
+    found = tuple(rows)
+    body = "".join(_html_row(row) for row in found)
+    width = max((len(row.label) for row in found), default=0)
+    return {
+        "text/html": f'<table class="tokmagic-gauge">{body}</table>',
+        "text/plain": "\n".join(_text_row(row, width) for row in found),
+    }
+
+
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Bundle:
+    """Columns of text; an empty table says so by its head alone."""
+    found = [tuple(head), *(tuple(line) for line in lines)]
+    widths = [max(len(line[column]) for line in found) for column in range(len(head))]
+    aligned = (zip(line, widths, strict=True) for line in found)
+    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in found[1:])
+    return {
+        "text/html": f"<table><tr>{cells}</tr>{body}</table>",
+        "text/plain": "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in aligned),
+    }
+
+
+def _html_row(row: Row) -> str:
+    colour = _COLOURS[row.tone]
+    mark = f"border-left:3px solid {colour}"
+    text = escape(row.text) + (f" {_chart(row.series)}" if any(row.series) else "")
+    return (
+        f'<tr><td style="text-align:left;{mark}">{escape(row.label)}</td>'
+        f"<td>{_html_bar(row.fraction, colour)}</td>"
+        f'<td style="text-align:left">{text}</td></tr>'
+    )
+
+
+def _html_bar(fraction: float | None, colour: str) -> str:
+    if fraction is None:
+        return ""
+    outer = "width:100px;height:8px;background:var(--jp-layout-color2,#eeeeee)"
+    return f'<div style="{outer}"><div style="width:{fraction * 100:.0f}%;height:8px;background:{colour}"></div></div>'
+
+
+def _text_row(row: Row, width: int) -> str:
+    bar = "" if row.fraction is None else "█" * round(row.fraction * _BAR)
+    frame = " " * _BAR if row.fraction is None else bar.ljust(_BAR, "░")
+    chart = f" {_chart(row.series)}" if any(row.series) else ""
+    return f"{_SIGNS[row.tone]} {row.label.ljust(width)}  {frame}  {row.text}{chart}".rstrip()
+
+
+def _chart(series: Sequence[int]) -> str:
+    top = max(series)
+    return "".join(_BLOCKS[value * (len(_BLOCKS) - 1) // top] for value in series)

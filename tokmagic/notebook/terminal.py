@@ -1,0 +1,104 @@
+"""A running call in a plain terminal: the answer streams on stdout, status and warnings on stderr, the receipt ends it.
+
+Control characters in an answer are dropped: a model can write text, and nothing that a terminal would obey.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import TextIO, assert_never
+
+from tokmagic.core.events import (
+    Compacted,
+    Completed,
+    Event,
+    Notice,
+    Planned,
+    ReasoningDelta,
+    Retrying,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Truncated,
+    Waiting,
+)
+from tokmagic.core.replies import Reply
+from tokmagic.notebook import wording
+from tokmagic.notebook.markup import Bundle
+from tokmagic.notebook.rendering import Status
+
+ERASE_LINE = "\r\x1b[K"
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class TerminalView:
+    """Shows one call on two text streams.
+
+    Args:
+        out: for the answer and the receipt.
+        err: for status and warnings; on a terminal the status is one line that is written over.
+        live: write the answer as it comes.
+        clock: seconds, rising.
+    """
+
+    def __init__(
+        self, out: TextIO, err: TextIO, *, live: bool = True, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._out = out
+        self._err = err
+        self._live = live
+        self._wrote = ""
+        self._status = Status(self._draw_over if err.isatty() else self._draw_below, clock)
+
+    def show(self, event: Event) -> None:
+        """Take in one event."""
+        self._status.show(event)
+        match event:
+            case TextDelta():
+                if self._live:
+                    self._write(event.text)
+            case Truncated():
+                self._note(wording.truncated(event.cuts))
+            case Notice():
+                self._note(wording.one_line(event.text))
+            case Compacted():
+                self._note(f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens")
+            case Planned() | Started() | Waiting() | Retrying() | ReasoningDelta() | ToolCallDelta() | Completed():
+                pass
+            case _:
+                assert_never(event)
+
+    def tick(self) -> None:
+        """Count down, where a line can be written over."""
+        if self._err.isatty():
+            self._status.tick()
+
+    def finish(self, reply: Reply | None, body: Bundle) -> None:
+        """Write the answer, unless it is there already, and its receipt."""
+        self._status.clear()
+        if reply is not None and not self._live:
+            self._write(body["text/plain"])
+        if self._wrote and not self._wrote.endswith("\n"):
+            self._write("\n")
+        if reply is not None:
+            self._write(f"[{wording.receipt_line(reply.receipt)}]\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(_CONTROL.sub("", text))
+        self._out.flush()
+        self._wrote = text or self._wrote
+
+    def _note(self, line: str) -> None:
+        self._err.write(f"! {line}\n")
+        self._err.flush()
+
+    def _draw_over(self, line: str) -> None:
+        self._err.write(f"{ERASE_LINE}{line}")
+        self._err.flush()
+
+    def _draw_below(self, line: str) -> None:
+        if line:
+            self._err.write(f"{line}\n")
+            self._err.flush()

@@ -1,0 +1,54 @@
+"""What the street says about a call, in plain words: one line each, foreign text with its keys masked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokmagic.core.events import Retrying, Waiting
+from tokmagic.core.redaction import redact
+from tokmagic.core.replies import Cut, Receipt
+from tokmagic.core.snapshot import show_seconds
+
+
+def waiting(event: Waiting, left: float) -> str:
+    """Why a call waits, and for how many more seconds."""
+    return one_line(f"Waiting {show_seconds(left)}: {event.reason}")
+
+
+def retrying(event: Retrying) -> str:
+    """Which attempt failed, why, and when the next one starts."""
+    return one_line(f"Attempt {event.attempt} failed: {event.reason}. Trying again in {show_seconds(event.seconds)}.")
+
+
+def truncated(cuts: Iterable[Cut]) -> str:
+    """What was left out of the input, with numbers."""
+    found = tuple(cuts)
+    parts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in found)
+    return one_line(f"Context truncated to fit: {parts}")
+
+
+def receipt_parts(receipt: Receipt) -> tuple[str, ...]:
+    """The receipt in a few words each: model, tokens, cost, waiting, badges, duration."""
+    usage = receipt.usage
+    cached = f" ({usage.cache_read_tokens:,} cached)" if usage.cache_read_tokens else ""
+    thought = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
+    waited = (f"waited {show_seconds(receipt.waited)}",) if receipt.waited >= 0.5 else ()
+    return (
+        receipt.model,
+        f"{usage.input_tokens:,} in{cached}",
+        f"{usage.output_tokens:,} out{thought}",
+        f"cost {receipt.cost}" if receipt.cost.nanousd is None else str(receipt.cost),
+        *waited,
+        f"{receipt.duration:.1f} s",
+        *receipt.badges,
+    )
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """The receipt in one line."""
+    return " · ".join(receipt_parts(receipt))
+
+
+def one_line(text: str) -> str:
+    """Foreign text, fit to be shown: keys masked, on one line."""
+    return " ".join(redact(text).split())
