@@ -64,7 +64,7 @@ class StreamEncoder(Protocol):
         """A piece of the answer."""
 
     def finish(self, answer: Answer) -> bytes:
-        """The closing events, with stop reason and usage."""
+        """The closing events: tool calls, which do not come in pieces, stop reason, and usage if the answer has it."""
 
     def fail(self, error: WireError) -> bytes:
         """An error in mid-stream."""
@@ -74,17 +74,19 @@ class Codec(Protocol):
     """One wire protocol, both directions."""
 
     def encode_request(self, request: Request) -> Json:
-        """The JSON body of a request."""
+        """The JSON body of a request, without its extras: those the transport adds."""
 
     def decode_request(self, body: Mapping[str, Any]) -> Request:
-        """The request in a JSON body.
+        """The request in a JSON body; fields that core has no name for are in ``extras.body``.
+
+        ``max_tokens`` is 0 where the body may and does leave it out.
 
         Raises:
             WireError: as the real service refuses it.
         """
 
-    def encode_answer(self, answer: Answer) -> Json:
-        """The JSON body of a reply."""
+    def encode_answer(self, answer: Answer, created: int = 0) -> Json:
+        """The JSON body of a reply made at ``created``, in seconds of the epoch."""
 
     def decode_answer(self, body: Any) -> Answer:
         """The answer in a JSON body.
@@ -96,11 +98,11 @@ class Codec(Protocol):
     def decoder(self) -> StreamDecoder:
         """A decoder for one streamed reply."""
 
-    def encoder(self, id: str, model: str) -> StreamEncoder:
-        """An encoder for one streamed reply."""
+    def encoder(self, id: str, model: str, created: int = 0) -> StreamEncoder:
+        """An encoder for one streamed reply made at ``created``, in seconds of the epoch."""
 
-    def encode_error(self, error: WireError) -> Json:
+    def encode_error(self, error: WireError, request_id: str = "") -> Json:
         """The JSON body of an error."""
 
     def decode_error(self, status: int | None, body: Any, headers: Mapping[str, str]) -> ProviderError:
-        """The typed error that a status and body stand for."""
+        """The typed error that a status and a body stand for; the body may be parsed, text or bytes."""

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import Any
+
+import anthropic.types
+import anthropic.types.beta
+import openai.types.chat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter
+
+from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs.sse import SSEDecoder
+from tokmagic.core.errors import AuthenticationFailed, MalformedReply, Overloaded, QuotaExceeded, StreamBroken
+from tokmagic.core.messages import Compaction, Reasoning, Text, ToolCall
+from tokmagic.core.replies import Answer
+from tokmagic.core.usage import Usage
+
+MESSAGES, CHAT = CODECS["messages"], CODECS["chat"]
+CALLS = (ToolCall("c1", "f", '{"a":1}'), ToolCall("c2", "g", "{}"))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
+REASONS = st.sampled_from(["end", "max_tokens", "tool_use", "refusal"])
+COUNTS = st.integers(0, 10**7)
+STATED = st.builds(Usage, st.integers(10**8, 10**9), COUNTS, COUNTS, st.just(0), st.integers(10**7, 10**8), COUNTS)
+
+
+@given(text=TEXTS, usage=st.none() | STATED, reason=REASONS, thought=TEXTS)
+def test_an_answer_survives_the_wire(text: str, usage: Usage | None, reason: Any, thought: str) -> None:
+    signed = Answer((Reasoning(thought, "sig"), Text(text), *CALLS), usage, reason, "m", "id")
+    assert MESSAGES.decode_answer(MESSAGES.encode_answer(signed)) == signed
+    shown = Answer((Reasoning(thought), Text(text), *CALLS), usage, reason, "m", "id")
+    assert CHAT.decode_answer(CHAT.encode_answer(shown)) == shown
+
+
+@given(text=TEXTS, usage=STATED, reason=REASONS)
+def test_what_is_written_is_what_the_sdks_types_ask_for(text: str, usage: Usage, reason: Any) -> None:
+    answer = Answer((Text(text), *CALLS), usage, reason, "m", "id")
+    anthropic.types.Message.model_validate(MESSAGES.encode_answer(answer))
+    openai.types.chat.ChatCompletion.model_validate(CHAT.encode_answer(answer, 1))
+    event_type = TypeAdapter[Any](anthropic.types.RawMessageStreamEvent)
+    for name, data in _stream("messages", answer):
+        if name != "ping":
+            assert event_type.validate_json(data).type == name
+    *chunks, (_, last) = _stream("chat", answer)
+    assert last == "[DONE]"
+    for _, data in chunks:
+        openai.types.chat.ChatCompletionChunk.model_validate_json(data)
+
+
+def _stream(protocol: Any, answer: Answer) -> list[tuple[str, str]]:
+    encoder = CODECS[protocol].encoder("id", "m", 1)
+    stream = encoder.start(answer.usage or Usage()) + encoder.text(answer.text) + encoder.finish(answer)
+    return SSEDecoder().feed(stream)
+
+
+def test_cached_input_is_apart_on_anthropics_wire_and_together_in_core() -> None:
+    usage = Usage(1000, 600, 100, 50, 7, 3)
+    body = MESSAGES.encode_answer(Answer((Text("a"),), usage, "end"))["usage"]
+    assert body["input_tokens"] == 250
+    assert (body["cache_read_input_tokens"], body["cache_creation_input_tokens"]) == (600, 150)
+    assert MESSAGES.decode_answer(_message(usage=body)).usage == usage
+
+
+def test_cache_writes_without_a_breakdown_count_as_short_lived() -> None:
+    stated = {"input_tokens": 1, "cache_creation_input_tokens": 5, "output_tokens": 2}
+    assert MESSAGES.decode_answer(_message(usage=stated)).usage == Usage(6, 0, 5, 0, 2)
+
+
+def _message(**fields: Any) -> dict[str, Any]:
+    blocks = [{"type": "text", "text": "Hi"}]
+    return {"id": "i", "model": "m", "content": blocks, "stop_reason": "end_turn", "usage": None, **fields}
+
+
+def _completion(finish_reason: str | None = "stop", **message: Any) -> dict[str, Any]:
+    return {"id": "i", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]}
+
+
+def test_unknown_blocks_of_an_answer_are_left_out_and_a_compaction_is_kept_whole() -> None:
+    block = {"type": "compaction", "content": "Sum.", "signature": "s", "new": [1]}
+    body = _message(content=[{"type": "server_tool_use", "id": "x"}, block, {"type": "text", "text": "Hi"}])
+    raw = '{"type":"compaction","content":"Sum.","signature":"s","new":[1]}'
+    assert MESSAGES.decode_answer(body).parts == (Compaction("Sum.", "anthropic", raw), Text("Hi"))
+
+
+@pytest.mark.parametrize(
+    ("message", "parts"),
+    [
+        ({"content": "Hi"}, (Text("Hi"),)),
+        ({"content": None, "refusal": "No."}, (Text("No."),)),
+        ({"content": [{"type": "thinking"}, {"type": "text", "text": "Hi"}]}, (Text("Hi"),)),
+        ({"content": "Hi", "reasoning": "hm"}, (Reasoning("hm"), Text("Hi"))),
+        ({"content": ""}, ()),
+    ],
+)
+def test_a_chat_message_is_read_in_each_shape_services_send(message: dict[str, Any], parts: tuple[Any, ...]) -> None:
+    assert CHAT.decode_answer(_completion(**message)).parts == parts
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, "<html>", 7, [], {}, {"content": None}, _message(content=[{"text": "a"}]), _message(stop_reason=None)],
+)
+def test_a_success_that_is_no_message_is_malformed(body: Any) -> None:
+    with pytest.raises(MalformedReply):
+        MESSAGES.decode_answer(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [None, "<html>", {}, {"choices": []}, {"choices": [{}]}, _completion(None, content="a"), _completion(content=5)],
+)
+def test_a_success_that_is_no_completion_is_malformed(body: Any) -> None:
+    with pytest.raises(MalformedReply):
+        CHAT.decode_answer(body)
+
+
+def test_an_error_body_with_a_status_of_success_is_the_error_it_stands_for() -> None:
+    with pytest.raises(Overloaded):
+        MESSAGES.decode_answer({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})
+    with pytest.raises(QuotaExceeded):
+        CHAT.decode_answer({"error": {"message": "No credit", "code": "insufficient_quota"}})
+    with pytest.raises(AuthenticationFailed):
+        CHAT.decode_answer({"error": {"message": "Bad key", "code": "invalid_api_key"}})
+    with pytest.raises(StreamBroken):
+        CHAT.decode_answer(_completion("insufficient_system_resource", content="half"))

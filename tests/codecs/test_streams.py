@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tokmagic.codecs import StreamDecoder, WireError
+from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs.sse import SSEDecoder
+from tokmagic.core.errors import (
+    MalformedReply,
+    Overloaded,
+    ProviderError,
+    RateLimited,
+    ServerFailed,
+    StreamBroken,
+)
+from tokmagic.core.events import Finished, ReasoningDelta, Started, StreamEvent, TextDelta, ToolCallDelta
+from tokmagic.core.messages import Compaction, Reasoning, Text, ToolCall
+from tokmagic.core.replies import Answer
+from tokmagic.core.usage import Usage
+
+FIXTURE_BYTES = {path.stem: path.read_bytes() for path in (Path(__file__).parent / "fixtures").glob("*.sse")}
+Read = Callable[[str, bytes], tuple[StreamDecoder, list[StreamEvent]]]
+
+ANSWERS = {
+    "messages_text": Answer(
+        parts=(Text("The sky is blau – «青» 🌌\n\nEnd."),),
+        usage=Usage(2572, 2000, 60, 40, 21),
+        stop_reason="end",
+        model="claude-sonnet-5-5",
+        id="msg_01AbC",
+    ),
+    "messages_thinking_tools": Answer(
+        parts=(
+            Reasoning("Two cities, two calls.", signature="EqoBCkgIARABGAIiQL2UoU0b1OHYi+=="),
+            Reasoning(redacted="EmwKAhgBEgy3va3pzix"),
+            Text("I look both up."),
+            ToolCall("toolu_01A", "get_weather", '{"city": "Paris"}'),
+            ToolCall("toolu_01B", "now", "{}"),
+        ),
+        usage=Usage(input_tokens=50, output_tokens=118, reasoning_tokens=31),
+        stop_reason="tool_use",
+        model="claude-sonnet-5-5",
+        id="msg_02",
+    ),
+    "messages_compaction": Answer(
+        parts=(
+            Compaction(
+                "They spoke of the sky.",
+                "anthropic",
+                '{"type":"compaction","content":"They spoke of the sky.",'
+                '"encrypted_content":"b3BhcXVl","signature":"c2lnbmVk"}',
+            ),
+            Text("So: blue."),
+        ),
+        usage=Usage(input_tokens=180_300, output_tokens=3505),
+        stop_reason="end",
+        model="claude-sonnet-5-5",
+        id="msg_03",
+    ),
+    "messages_unknown": Answer((Text("Blue."),), Usage(9, output_tokens=3), "unknown", "claude-sonnet-5-5", "msg_04"),
+    "chat_text": Answer(
+        parts=(Text("The sky is blau – «青» 🌌\n"),),
+        usage=Usage(2006, 1920, 0, 0, 300, 192),
+        stop_reason="max_tokens",
+        model="gpt-6-sol",
+        id="chatcmpl-1",
+    ),
+    "chat_tools": Answer(
+        parts=(ToolCall("call_a", "get_weather", '{"city": "Paris"}'), ToolCall("call_b", "now", "{}")),
+        usage=None,
+        stop_reason="tool_use",
+        model="gpt-6-sol",
+        id="chatcmpl-2",
+    ),
+    "chat_reasoning": Answer(
+        parts=(Reasoning("Rayleigh, of course."), Text("Scattering.")),
+        usage=Usage(19, 16, 0, 0, 40, 30),
+        stop_reason="end",
+        model="deepseek-v4-pro",
+        id="ds-1",
+    ),
+    "chat_no_usage": Answer((Text("Hi"),), None, "end", "llama", "ol-1"),
+}
+
+
+def outcome(read: Read, name: str, stream: bytes) -> Answer | None:
+    """The finished answer, or None for a stream that is incomplete or refused by a typed error."""
+    try:
+        decoder, events = read(name, stream)
+    except ProviderError:
+        return None
+    finished = [event.answer for event in events if isinstance(event, Finished)]
+    assert decoder.complete == bool(finished)
+    if finished:
+        assert isinstance(events[-1], Finished)
+    assert isinstance(decoder.partial(), Answer)
+    return finished[0] if finished else None
+
+
+def test_a_recorded_stream_is_folded_to_its_answer(recorded: tuple[str, bytes], read: Read) -> None:
+    name, stream = recorded
+    decoder, events = read(name, stream)
+    answer = ANSWERS[name]
+    assert decoder.complete
+    assert events[-1] == Finished(answer)
+    assert isinstance(events[0], Started)
+    assert (events[0].id, events[0].model) == (answer.id, answer.model)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == answer.text
+    thought = "".join(part.text for part in answer.parts if isinstance(part, Reasoning))
+    assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == thought
+
+
+@pytest.mark.parametrize("name", ["messages_thinking_tools", "chat_tools"])
+def test_parallel_tool_calls_are_told_apart_while_they_arrive(
+    name: str, read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    _, events = read(name, stream_of(name))
+    calls: dict[int, list[str]] = {}
+    for event in events:
+        if isinstance(event, ToolCallDelta):
+            found = calls.setdefault(event.index, ["", "", ""])
+            found[0] += event.id
+            found[1] += event.name
+            found[2] += event.arguments
+    expected = [part for part in ANSWERS[name].parts if isinstance(part, ToolCall)]
+    assert [ToolCall(id, called, text or "{}") for id, called, text in calls.values()] == expected
+
+
+def test_every_cut_ends_incomplete_or_with_the_whole_answer(recorded: tuple[str, bytes], read: Read) -> None:
+    name, stream = recorded
+    for cut in range(len(stream)):
+        assert outcome(read, name, stream[:cut]) in (None, ANSWERS[name])
+
+
+def test_a_messages_stream_cut_before_its_stop_is_incomplete_and_keeps_what_came(
+    read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    stream = stream_of("messages_text")
+    decoder, _ = read("messages", stream[: stream.index(b"event: message_delta")])
+    assert not decoder.complete
+    assert decoder.partial().text == "The sky is blau – «青» 🌌\n\nEnd."
+    assert decoder.partial().stop_reason == "unknown"
+
+
+def test_the_placeholder_output_of_message_start_is_not_taken_for_the_truth(
+    read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    stream = stream_of("messages_text")
+    decoder, events = read("messages", stream[: stream.index(b"event: content_block_start")])
+    assert events == [Started("msg_01AbC", "claude-sonnet-5-5", Usage(2572, 2000, 60, 40, 0))]
+    assert decoder.partial().usage == Usage(2572, 2000, 60, 40, 0)
+
+
+def test_a_reply_that_never_states_its_output_has_no_usage(read: Read, stream_of: Callable[[str], bytes]) -> None:
+    stream = stream_of("messages_unknown").replace(b',"usage":{"output_tokens":3}', b"")
+    _, events = read("messages", stream)
+    assert isinstance(events[-1], Finished)
+    assert events[-1].answer.usage is None
+
+
+@pytest.mark.parametrize("name", ["messages_thinking_tools", "chat_tools"])
+def test_a_tool_call_that_did_not_arrive_whole_is_not_in_the_partial_answer(
+    name: str, read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    stream = stream_of(name)
+    decoder, _ = read(name, stream[: stream.index(b"ris") if name.startswith("mess") else stream.index(b"Paris")])
+    assert not [part for part in decoder.partial().parts if isinstance(part, ToolCall)]
+
+
+def test_a_chat_stream_whose_finish_reason_stays_null_is_incomplete(
+    read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    decoder, events = read("chat", stream_of("chat_no_usage").replace(b'"stop"', b"null"))
+    assert not decoder.complete
+    assert not [event for event in events if isinstance(event, Finished)]
+    assert decoder.partial().text == "Hi"
+
+
+@pytest.mark.parametrize("reason", [b"insufficient_system_resource", b"error"])
+def test_a_service_that_gives_up_in_mid_reply_breaks_the_stream(
+    reason: bytes, read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    with pytest.raises(StreamBroken) as raised:
+        read("chat", stream_of("chat_no_usage").replace(b'"stop"', b'"' + reason + b'"'))
+    assert raised.value.code == reason.decode()
+
+
+OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
+RATE = b'data: {"error":{"message":"Slow down","type":"server_error","param":null,"code":"rate_limit_exceeded"}}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "first", "code"),
+    [
+        ("messages_text", OVERLOADED, Overloaded, "overloaded_error"),
+        ("messages_text", OVERLOADED.replace(b"overloaded_error", b"api_error"), ServerFailed, "api_error"),
+        ("chat_text", RATE, RateLimited, "rate_limit_exceeded"),
+        ("chat_text", b"event: error\n" + RATE, RateLimited, "rate_limit_exceeded"),
+    ],
+)
+def test_an_error_event_is_typed_before_the_reply_and_breaks_it_afterwards(
+    name: str, error: bytes, first: type[ProviderError], code: str, read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    with pytest.raises(first) as early:
+        read(name, error)
+    assert early.value.code == code
+    stream = stream_of(name)
+    with pytest.raises(StreamBroken) as late:
+        read(name, stream[: stream.index(b"\n\n") + 2] + error)
+    assert late.value.code == code
+    assert late.value.may_have_run
+
+
+@pytest.mark.parametrize("name", ["messages", "chat"])
+@pytest.mark.parametrize(
+    "data",
+    ["{", "", "7", "null", '["x"]', '{"type":[],"choices":5}', '{"type":"content_block_delta","choices":[{}]}'],
+)
+def test_data_that_is_no_event_is_a_malformed_reply(name: str, data: str, read: Read) -> None:
+    stream = f"data: {data}\n\n".encode()
+    with pytest.raises(MalformedReply):
+        read(name, stream)
+
+
+@pytest.mark.parametrize("wrong", ["-1", "1.5", '"7"', "true"])
+def test_a_number_of_tokens_that_is_none_is_a_malformed_reply(
+    wrong: str, read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    for name, field, value in (("messages_text", "output_tokens", "21"), ("chat_text", "completion_tokens", "300")):
+        stream = stream_of(name).replace(f'"{field}":{value}'.encode(), f'"{field}":{wrong}'.encode())
+        with pytest.raises(MalformedReply, match=field):
+            read(name, stream)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_no_mutation_of_the_bytes_escapes_as_a_foreign_error(data: st.DataObject, read: Read) -> None:
+    name = data.draw(st.sampled_from(sorted(ANSWERS)))
+    stream = bytearray(FIXTURE_BYTES[name])
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.integers(0, len(stream) - 1))
+        match data.draw(st.sampled_from(["flip", "drop", "repeat"])):
+            case "flip":
+                stream[place] = data.draw(st.integers(0, 255))
+            case "drop":
+                del stream[place : place + data.draw(st.integers(1, 200))]
+            case _:
+                stream[place:place] = stream[place : place + data.draw(st.integers(1, 200))]
+        stream = stream or bytearray(b"x")
+    outcome(read, name, bytes(stream))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "index", "delta", "text", "usage", "message", "content_block"]), inner
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_no_event_with_a_replaced_field_escapes_as_a_foreign_error(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(ANSWERS)))
+    decoder = CODECS["messages" if name.startswith("messages") else "chat"].decoder()
+    events = [(kind, text) for kind, text in SSEDecoder().feed(FIXTURE_BYTES[name]) if text != "[DONE]"]
+    target = data.draw(st.integers(0, len(events) - 1))
+    body = json.loads(events[target][1])
+    holder: Any = body
+    while True:
+        key = data.draw(st.sampled_from(sorted(holder) if isinstance(holder, dict) else list(range(len(holder)))))
+        if not (isinstance(holder[key], dict | list) and holder[key] and data.draw(st.booleans())):
+            break
+        holder = holder[key]
+    holder[key] = data.draw(JSON_VALUES)
+    events[target] = (events[target][0], json.dumps(body))
+    try:
+        for kind, text in events:
+            list(decoder.feed(kind, text))
+        decoder.partial()
+    except ProviderError:
+        pass
+
+
+@pytest.mark.parametrize("protocol", ["messages", "chat"])
+def test_an_error_that_the_encoder_writes_in_mid_stream_is_read_as_a_broken_stream(protocol: Any, read: Read) -> None:
+    encoder = CODECS[protocol].encoder("id", "model")
+    failed = encoder.fail(WireError(529, "overloaded_error", "Overloaded"))
+    with pytest.raises(StreamBroken, match="Overloaded"):
+        read(protocol, encoder.start(Usage(3)) + encoder.text("a") + failed)
+
+
+@pytest.mark.parametrize("protocol", ["messages", "chat"])
+@given(
+    pieces=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=6),
+    calls=st.lists(st.builds(ToolCall, st.just("c1"), st.just("f"), st.just('{"a": 1}')), max_size=2),
+    reason=st.sampled_from(["end", "max_tokens", "tool_use", "refusal"]),
+    usage=st.builds(Usage, st.integers(9, 99), st.integers(0, 4), st.integers(0, 4), st.just(0), st.integers(1, 99)),
+)
+def test_a_written_stream_is_read_as_the_same_answer(
+    protocol: Any, pieces: list[str], calls: list[ToolCall], reason: Any, usage: Usage
+) -> None:
+    text = "".join(pieces)
+    answer = Answer((*((Text(text),) if text else ()), *calls), usage, reason, "demo", "id")
+    encoder, decoder = CODECS[protocol].encoder("id", "demo", 1), CODECS[protocol].decoder()
+    stream = encoder.start(usage) + b"".join(map(encoder.text, pieces)) + encoder.finish(answer)
+    events = [event for kind, data in SSEDecoder().feed(stream) for event in decoder.feed(kind, data)]
+    assert events[-1] == Finished(answer)

@@ -1,0 +1,175 @@
+"""Anthropic's content blocks, usage and stop reasons, to core values and back.
+
+What only Anthropic understands travels unchanged: signatures, redacted thinking and compaction blocks. Reasoning that
+carries no signature came from elsewhere; Anthropic refuses it, so it is not sent.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.replies import StopReason
+from tokmagic.core.usage import Usage
+
+from . import Json, WireError
+from .wire import Node, Path, compact_json, inner, object_or_wrapped, parse_json, tokens
+
+FAMILY = "anthropic"
+STOP_REASONS: Mapping[str, StopReason] = {
+    "end_turn": "end",
+    "max_tokens": "max_tokens",
+    "stop_sequence": "stop_sequence",
+    "tool_use": "tool_use",
+    "pause_turn": "pause",
+    "refusal": "refusal",
+    "model_context_window_exceeded": "context_window",
+    "compaction": "compaction",
+}
+WIRE_REASONS: Mapping[StopReason, str] = {reason: name for name, reason in STOP_REASONS.items()}
+
+
+class MessagesDialect:
+    """Refusals in the words of the Messages API."""
+
+    _WANTED: Mapping[str, str] = {"array": "list", "object": "dictionary"}
+
+    def missing(self, path: Path) -> WireError:
+        """See ``Dialect``."""
+        return self.invalid(path, "Field required")
+
+    def wrong_type(self, path: Path, wanted: str, value: Any) -> WireError:
+        """See ``Dialect``."""
+        return self.invalid(path, f"Input should be a valid {self._WANTED.get(wanted, wanted)}")
+
+    def invalid(self, path: Path, message: str) -> WireError:
+        """See ``Dialect``."""
+        where = ".".join(str(step) for step in path)
+        return WireError(400, "invalid_request_error", f"{where}: {message}" if where else message)
+
+    def unknown(self, path: Path) -> WireError:
+        """See ``Dialect``."""
+        return self.invalid(path, "Extra inputs are not permitted")
+
+
+MESSAGES = MessagesDialect()
+
+
+def encode_parts(parts: Iterable[Part]) -> list[Json]:
+    """The content blocks of one turn."""
+    return [block for part in parts if (block := encode_part(part)) is not None]
+
+
+def encode_part(part: Part) -> Json | None:
+    """The block of one part, or None where Anthropic accepts none for it."""
+    match part:
+        case Text():
+            return {"type": "text", "text": part.text} if part.text.strip() else None
+        case Image():
+            return {"type": "image", "source": _image_source(part)}
+        case Reasoning():
+            return _thinking(part)
+        case ToolCall():
+            return {"type": "tool_use", "id": part.id, "name": part.name, "input": object_or_wrapped(part.arguments)}
+        case ToolResult():
+            return _tool_result(part)
+        case Compaction():
+            return _compaction(part)
+
+
+def _image_source(image: Image) -> Json:
+    if image.url:
+        return {"type": "url", "url": image.url}
+    return {"type": "base64", "media_type": image.media_type, "data": b64encode(image.data).decode("ascii")}
+
+
+def _thinking(part: Reasoning) -> Json | None:
+    if part.redacted:
+        return {"type": "redacted_thinking", "data": part.redacted}
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else None
+
+
+def _tool_result(part: ToolResult) -> Json:
+    block: Json = {"type": "tool_result", "tool_use_id": part.call_id}
+    match part.parts:
+        case ():
+            pass
+        case (Text(text),):
+            block["content"] = text
+        case _:
+            block["content"] = encode_parts(part.parts)
+    return block | ({"is_error": True} if part.is_error else {})
+
+
+def _compaction(part: Compaction) -> Json | None:
+    if part.provider == FAMILY and part.raw:
+        block: Json = parse_json(part.raw)
+        return block
+    return encode_part(Text(part.text))
+
+
+def decode_block(block: Node) -> Part | None:
+    """The part that one block of an answer stands for, or None for a block that core has no name for."""
+    match block.field("type").text():
+        case "text":
+            return Text(block.field("text").text())
+        case "thinking":
+            return Reasoning(block.field("thinking").text(), signature=_optional_text(block, "signature"))
+        case "redacted_thinking":
+            return Reasoning(redacted=block.field("data").text())
+        case "tool_use":
+            arguments = compact_json(block.field("input").fields())
+            return ToolCall(block.field("id").text(), block.field("name").text(), arguments)
+        case "compaction":
+            return Compaction(_optional_text(block, "content"), FAMILY, compact_json(block.value))
+        case _:
+            return None
+
+
+def encode_usage(usage: Usage) -> Json:
+    """Usage as Anthropic states it: cached input apart from the rest."""
+    body: Json = {
+        "input_tokens": usage.uncached_input_tokens,
+        "cache_creation_input_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        "cache_read_input_tokens": usage.cache_read_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "service_tier": "standard",
+    }
+    if usage.reasoning_tokens:
+        body["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    return body
+
+
+def decode_usage(body: Any) -> Usage | None:
+    """The usage that Anthropic states, with compactions on the way added; None where it states none.
+
+    Raises:
+        MalformedReply: a number of tokens that is no number of tokens.
+    """
+    if not isinstance(body, Mapping) or body.get("input_tokens") is None:
+        return None
+    reads, writes = tokens(body, "cache_read_input_tokens"), tokens(body, "cache_creation_input_tokens")
+    lasting = tokens(inner(body, "cache_creation"), "ephemeral_1h_input_tokens")
+    usage = Usage(
+        input_tokens=tokens(body, "input_tokens") + reads + writes,
+        cache_read_tokens=reads,
+        cache_write_tokens=max(0, writes - lasting),
+        cache_write_1h_tokens=min(lasting, writes),
+        output_tokens=tokens(body, "output_tokens"),
+        reasoning_tokens=tokens(inner(body, "output_tokens_details"), "thinking_tokens"),
+    )
+    for step in body.get("iterations") or ():
+        if isinstance(step, Mapping) and step.get("type") == "compaction":
+            usage += decode_usage(step) or Usage()
+    return usage
+
+
+def _optional_text(block: Node, name: str) -> str:
+    found = block.optional(name)
+    return found.text() if found is not None else ""

@@ -1,0 +1,217 @@
+"""Chat Completions' messages, usage and finish reasons, to core values and back.
+
+A tool's result is a message of its own here, with text only: images of a result go into the user's message behind it.
+Reasoning is sent back only beside tool calls and only if it carries no signature: the services that show it demand it
+there and refuse it elsewhere.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.replies import StopReason
+from tokmagic.core.usage import Usage
+
+from . import Json, WireError
+from .turns import Turn
+from .wire import Node, Path, inner, tokens
+
+FINISH_REASONS: Mapping[str, StopReason] = {
+    "stop": "end",
+    "length": "max_tokens",
+    "tool_calls": "tool_use",
+    "function_call": "tool_use",
+    "content_filter": "refusal",
+}
+WIRE_REASONS: Mapping[StopReason, str] = {
+    "max_tokens": "length",
+    "context_window": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+}
+#: Finish reasons of a service that gave up: the reply began and did not end.
+BROKEN_REASONS = frozenset({"insufficient_system_resource", "error"})
+
+
+class ChatDialect:
+    """Refusals in the words of Chat Completions, which name the field as ``param``."""
+
+    def missing(self, path: Path) -> WireError:
+        """See ``Dialect``."""
+        name = _name(path)
+        return _refusal(f"Missing required parameter: '{name}'.", name, "missing_required_parameter")
+
+    def wrong_type(self, path: Path, wanted: str, value: Any) -> WireError:
+        """See ``Dialect``."""
+        name, got = _name(path), _json_type(value)
+        return _refusal(f"Invalid type for '{name}': expected {wanted}, but got {got} instead.", name, "invalid_type")
+
+    def invalid(self, path: Path, message: str) -> WireError:
+        """See ``Dialect``."""
+        name = _name(path)
+        return _refusal(f"Invalid value for '{name}': {message}", name, "invalid_value")
+
+    def unknown(self, path: Path) -> WireError:
+        """See ``Dialect``."""
+        name = _name(path)
+        return _refusal(f"Unknown parameter: '{name}'.", name, "unknown_parameter")
+
+
+CHAT = ChatDialect()
+
+
+def _refusal(message: str, param: str, code: str) -> WireError:
+    return WireError(400, "invalid_request_error", message, param=param, code=code)
+
+
+def _name(path: Path) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "a boolean"
+    kinds = {str: "a string", int: "an integer", float: "a decimal", list: "an array", dict: "an object"}
+    return kinds.get(type(value), "null")
+
+
+def encode_turn(turn: Turn) -> list[Json]:
+    """The messages of one turn."""
+    return _assistant(turn.parts) if turn.role == "assistant" else [*_results(turn.parts), *_user(turn.parts)]
+
+
+def _assistant(parts: tuple[Part, ...]) -> list[Json]:
+    message = answer_message(parts)
+    if not message.get("tool_calls") or any(isinstance(part, Reasoning) and part.signature for part in parts):
+        message.pop("reasoning_content", None)
+    return [message] if message["content"] or message.get("tool_calls") else []
+
+
+def answer_message(parts: tuple[Part, ...]) -> Json:
+    """The assistant's message of these parts, its reasoning included."""
+    message: Json = {"role": "assistant", "content": _joined(parts) or None}
+    if thought := "".join(part.text for part in parts if isinstance(part, Reasoning)):
+        message["reasoning_content"] = thought
+    if calls := [encode_call(part) for part in parts if isinstance(part, ToolCall)]:
+        message["tool_calls"] = calls
+    return message
+
+
+def encode_call(call: ToolCall) -> Json:
+    """One tool call."""
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _results(parts: tuple[Part, ...]) -> Iterable[Json]:
+    for part in parts:
+        if isinstance(part, ToolResult):
+            text = "".join(piece.text for piece in part.parts if isinstance(piece, Text))
+            yield {"role": "tool", "tool_call_id": part.call_id, "content": text}
+
+
+def _user(parts: tuple[Part, ...]) -> Iterable[Json]:
+    shown = [
+        image for part in parts if isinstance(part, ToolResult) for image in part.parts if isinstance(image, Image)
+    ]
+    said = [*shown, *(part for part in parts if isinstance(part, Text | Image | Compaction))]
+    if not any(isinstance(part, Image) for part in said):
+        if text := _joined(parts):
+            yield {"role": "user", "content": text}
+    elif content := [piece for part in said if (piece := _content(part)) is not None]:
+        yield {"role": "user", "content": content}
+
+
+def _content(part: Part) -> Json | None:
+    match part:
+        case Text() | Compaction():
+            return {"type": "text", "text": part.text} if part.text else None
+        case Image():
+            return {"type": "image_url", "image_url": {"url": part.url or _data_url(part)}}
+        case _:
+            return None
+
+
+def _data_url(image: Image) -> str:
+    return f"data:{image.media_type};base64,{b64encode(image.data).decode('ascii')}"
+
+
+def _joined(parts: Iterable[Part]) -> str:
+    """The texts of a turn as one; they come from separate messages, so an empty line stays between them."""
+    return "\n\n".join(part.text for part in parts if isinstance(part, Text | Compaction) and part.text)
+
+
+def decode_image(url: Node) -> Image:
+    """The image of an ``image_url``, whose data may be in the address itself."""
+    address = url.text()
+    if not address.startswith("data:"):
+        return Image(url=address)
+    head, found, data = address.partition(";base64,")
+    try:
+        if not found:
+            raise ValueError("no base64")
+        return Image(head.removeprefix("data:"), b64decode(data, validate=True))
+    except (Base64Error, ValueError):
+        url.refuse("expected a base64-encoded data URL with an image MIME type.")
+
+
+def decode_message(message: Node) -> tuple[Part, ...]:
+    """The parts of an assistant's message; its content may be text, null, or a list of which the texts are read."""
+    thought = message.optional("reasoning_content") or message.optional("reasoning")
+    content, refusal = message.optional("content"), message.optional("refusal")
+    calls = message.optional("tool_calls")
+    parts: list[Part] = []
+    if thought is not None and isinstance(thought.value, str) and thought.value:
+        parts.append(Reasoning(thought.value))
+    if text := _content_text(content) + (refusal.text() if refusal is not None else ""):
+        parts.append(Text(text))
+    return (*parts, *(decode_call(call) for call in (calls.items() if calls is not None else ())))
+
+
+def _content_text(content: Node | None) -> str:
+    if content is None:
+        return ""
+    if isinstance(content.value, str):
+        return content.value
+    return "".join(item.field("text").text() for item in content.items() if item.fields().get("type") == "text")
+
+
+def decode_call(call: Node) -> ToolCall:
+    """One tool call."""
+    function = call.field("function")
+    return ToolCall(call.field("id").text(), function.field("name").text(), function.field("arguments").text())
+
+
+def encode_usage(usage: Usage) -> Json:
+    """Usage as Chat Completions states it: cached input included."""
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def decode_usage(body: Any) -> Usage | None:
+    """The usage a service states, DeepSeek's cache hits included; None where it states none.
+
+    Raises:
+        MalformedReply: a number of tokens that is no number of tokens.
+    """
+    if not isinstance(body, Mapping) or body.get("prompt_tokens") is None or body.get("completion_tokens") is None:
+        return None
+    prompt, completion = inner(body, "prompt_tokens_details"), inner(body, "completion_tokens_details")
+    return Usage(
+        input_tokens=tokens(body, "prompt_tokens"),
+        cache_read_tokens=tokens(prompt, "cached_tokens") or tokens(body, "prompt_cache_hit_tokens"),
+        cache_write_tokens=tokens(prompt, "cache_write_tokens"),
+        output_tokens=tokens(body, "completion_tokens"),
+        reasoning_tokens=tokens(completion, "reasoning_tokens"),
+    )

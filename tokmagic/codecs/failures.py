@@ -1,0 +1,159 @@
+"""What a refusal means: from a status, a body and headers to one typed error, for both families of services.
+
+The body is judged before the status, because services answer the same failure with different statuses: an exhausted
+quota comes as 400, 402 or 429, an error may come with status 200, and a proxy may send HTML with any status.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokmagic.core.errors import (
+    AuthenticationFailed,
+    ContextLengthExceeded,
+    MalformedReply,
+    Overloaded,
+    ProviderError,
+    QuotaExceeded,
+    RateLimited,
+    RequestRejected,
+    ServerFailed,
+)
+from tokmagic.core.redaction import redact
+
+from .wire import parse_json
+
+MAX_MESSAGE = 300
+_QUOTA_CODES = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached", "insufficient_balance"})
+_QUOTA_WORDS = re.compile(
+    r"credit balance|insufficient (?:balance|credit|quota)|usage limits?\b|spend(?:ing)? limit", re.I
+)
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "model_context_window_exceeded"})
+_CONTEXT_WORDS = re.compile(
+    r"prompt is too long|maximum context length|exceeds? (?:the )?(?:model's )?(?:available )?context|"
+    r"input is too long|context window",
+    re.I,
+)
+_BY_STATUS: Mapping[int, type[ProviderError]] = {
+    401: AuthenticationFailed,
+    402: QuotaExceeded,
+    403: AuthenticationFailed,
+    429: RateLimited,
+    503: Overloaded,
+    529: Overloaded,
+}
+_BY_WORD: Mapping[str, type[ProviderError]] = {
+    "authentication_error": AuthenticationFailed,
+    "permission_error": AuthenticationFailed,
+    "invalid_api_key": AuthenticationFailed,
+    "rate_limit_error": RateLimited,
+    "rate_limit_exceeded": RateLimited,
+    "overloaded_error": Overloaded,
+    "api_error": ServerFailed,
+    "timeout_error": ServerFailed,
+    "server_error": ServerFailed,
+    "internal_error": ServerFailed,
+    "internal_server_error": ServerFailed,
+    "invalid_request_error": RequestRejected,
+    "not_found_error": RequestRejected,
+    "request_too_large": RequestRejected,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an error body says: ``words`` are its type and its codes, the most particular last."""
+
+    message: str = ""
+    words: tuple[str, ...] = ()
+    request_id: str | None = None
+
+    @property
+    def code(self) -> str | None:
+        """The most particular word for it."""
+        return self.words[-1] if self.words else None
+
+
+def failure(status: int | None, body: Any, headers: Mapping[str, str]) -> ProviderError:
+    """The typed error that a status, a body (parsed or as text) and headers stand for."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    said = read_failure(body)
+    return _kind(status, said)(
+        one_line(said.message) or f"status {status} without a message",
+        status=status,
+        code=said.code,
+        request_id=lower.get("request-id") or lower.get("x-request-id") or said.request_id,
+        retry_after=_retry_after(lower),
+    )
+
+
+def read_failure(body: Any) -> Failure:
+    """What a body says about its error: both families' shapes, an inner error object by itself, plain text or HTML."""
+    if isinstance(body, bytes):
+        body = body.decode("utf-8", "replace")
+    if isinstance(body, str):
+        return _read_text(body)
+    if not isinstance(body, Mapping):
+        return Failure()
+    inner = body.get("error")
+    if isinstance(inner, str):
+        return Failure(inner)
+    error = inner if isinstance(inner, Mapping) else body
+    details = error.get("details")
+    found = (error.get("type"), error.get("code"), details.get("error_code") if isinstance(details, Mapping) else None)
+    request_id = body.get("request_id")
+    message = error.get("message", body.get("message", body.get("detail")))
+    return Failure(
+        message if isinstance(message, str) else "",
+        tuple(str(word) for word in found if isinstance(word, str | int) and word != "error"),
+        request_id if isinstance(request_id, str) else None,
+    )
+
+
+def one_line(text: str) -> str:
+    """A foreign message for people: one line, no keys, of bounded length."""
+    line = redact(" ".join(text.split()))
+    return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
+
+
+def _read_text(text: str) -> Failure:
+    try:
+        value = parse_json(text)
+    except ValueError:
+        value = None
+    if isinstance(value, Mapping):
+        return read_failure(value)
+    if re.match(r"\s*<(?:!doctype|html|\?xml)", text, re.I):
+        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
+        return Failure(f"an HTML page instead of a reply{f': {title[1]}' if title else ''}")
+    return Failure(text)
+
+
+def _kind(status: int | None, said: Failure) -> type[ProviderError]:
+    refused = status is None or status < 500
+    if refused and (_QUOTA_CODES.intersection(said.words) or "spend_limit" in (said.code or "")):
+        return QuotaExceeded
+    if refused and status not in (401, 403, 429):
+        if _CONTEXT_CODES.intersection(said.words) or _CONTEXT_WORDS.search(said.message):
+            return ContextLengthExceeded
+        if _QUOTA_WORDS.search(said.message):
+            return QuotaExceeded
+    if status is not None and status >= 400:
+        return _BY_STATUS.get(status, ServerFailed if status >= 500 else RequestRejected)
+    return next((_BY_WORD[word] for word in reversed(said.words) if word in _BY_WORD), MalformedReply)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, where the headers say so as a number; a date says nothing without a clock."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers[name]) * scale
+        except (KeyError, ValueError):
+            continue
+        if math.isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
