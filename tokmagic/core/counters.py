@@ -24,3 +24,12 @@ class Counter(Protocol):
 
     def bound(self, text: str) -> int:
         """A number the true count never passes; equal to ``count`` where that is exact."""
+
+    def seam_after(self, text: str, position: int) -> int:
+        """The first seam at or after ``position``: a place where the counts of both sides add up to that of the whole.
+
+        It stays one in any shorter part of the text that reaches over it. The end of the text is one.
+        """
+
+    def seam_before(self, text: str, position: int) -> int:
+        """The last seam at or before ``position``; the start of the text is one."""
