@@ -92,7 +92,7 @@ def encoding(name: str) -> tiktoken.Encoding:
 
 @cache
 def _built(name: str) -> tiktoken.Encoding:
-    import tiktoken  # noqa: PLC0415 - costs tens of milliseconds: only who counts pays
+    import tiktoken
 
     tokens = unpack(_content(name))
     ranks = {token: rank for rank, token in enumerate(tokens)}
