@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tokmagic.api import truncate as truncate
     from tokmagic.api import usage as usage
     from tokmagic.client import AsyncClient as AsyncClient
-    from tokmagic.client import Quote as Quote
     from tokmagic.conversation import Conversation as Conversation
     from tokmagic.core.errors import BudgetExceeded as BudgetExceeded
     from tokmagic.core.errors import ConfigurationError as ConfigurationError
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from tokmagic.core.messages import Text as Text
     from tokmagic.core.replies import Reply as Reply
     from tokmagic.core.usage import Usage as Usage
+    from tokmagic.corridor import Quote as Quote
     from tokmagic.notebook import load_ipython_extension as load_ipython_extension
     from tokmagic.notebook import unload_ipython_extension as unload_ipython_extension
     from tokmagic.sync import Client as Client
@@ -41,8 +41,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "tokmagic.api": ("count", "fit", "models", "price", "truncate", "usage"),
-    "tokmagic.client": ("AsyncClient", "Quote"),
+    "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
+    "tokmagic.corridor": ("Quote",),
     "tokmagic.core.errors": (
         "BudgetExceeded",
         "ConfigurationError",

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from tokmagic import catalog, tokenizers
@@ -32,9 +32,21 @@ from tokmagic.ledgers.registry import open_ledger
 
 if TYPE_CHECKING:
     from tokmagic.providers import Provider
-    from tokmagic.server import EmbeddedServer
 
-T = TypeVar("T")
+
+class RunningServer(Protocol):
+    """What is used of the embedded server."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+
+    @property
+    def token(self) -> str:
+        """What it asks for."""
+
+    def close(self) -> None:
+        """Stop it."""
 
 
 class Parts:
@@ -43,9 +55,12 @@ class Parts:
     Args:
         settings: of this process.
         clock: seconds of the epoch.
+        server: an embedded server that runs already; None starts one with the first call to a demo model.
     """
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Callable[[], float] = time.time, server: RunningServer | None = None
+    ) -> None:
         self.settings = settings
         self.clock = clock
         self.epoch = uuid.uuid4().hex[:12]
@@ -53,7 +68,7 @@ class Parts:
         self._lock = threading.RLock()
         self._notice_said = False
         self._ledger: Ledger | None = None
-        self._server: EmbeddedServer | None = None
+        self._server = server
         self._providers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Provider]] = WeakKeyDictionary()
 
     @property
@@ -144,7 +159,7 @@ class Parts:
             raise ConfigurationError(f"{limit} by team: no team is configured; set TOKMAGIC_TEAM to its name.")
         return limit
 
-    def demo_server(self) -> EmbeddedServer:
+    def demo_server(self) -> RunningServer:
         """The embedded server, started on first use."""
         with self._lock:
             if self._server is None:

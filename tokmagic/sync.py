@@ -18,7 +18,7 @@ from typing import Self, Unpack
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from tokmagic.client import AsyncClient, AsyncStream, Prompt, Quote
+from tokmagic.client import AsyncClient, AsyncStream, Prompt
 from tokmagic.conversation import Conversation
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import Interrupted, StreamBroken
@@ -26,6 +26,7 @@ from tokmagic.core.events import Event, ReasoningDelta, TextDelta
 from tokmagic.core.limits import Limit
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
+from tokmagic.corridor import Quote
 from tokmagic.options import CallOptions, ClientOptions
 from tokmagic.parts import Parts
 
