@@ -1,0 +1,86 @@
+"""Books, clocks and calls for the tests of this room."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tokmagic.core.accounts import account_of
+from tokmagic.core.book import Entry
+from tokmagic.core.limits import Account, Amounts, Charge, Decision, Level, Scope
+from tokmagic.core.words import parse_limit
+from tokmagic.ledgers import Ledger
+from tokmagic.ledgers.memory import MemoryLedger
+from tokmagic.ledgers.sqlite import SQLiteLedger
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
+LEASE = 600.0
+SCOPES: dict[Scope, str] = {"session": "s1", "notebook": "n1", "key": "k1", "user": "u1", "team": "t1"}
+
+#: A new backend is tested by a line here.
+LEDGERS: dict[str, Callable[[Path, Callable[[], float]], Ledger]] = {
+    "memory": lambda folder, clock: MemoryLedger(clock=clock),
+    "sqlite": lambda folder, clock: SQLiteLedger(folder / "book.sqlite", clock=clock),
+}
+
+
+@dataclass
+class Clock:
+    now: float = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def amounts(nanousd: int | None = 0, tokens: int = 0) -> Amounts:
+    return Amounts(requests=1, input_tokens=tokens, tokens=tokens, nanousd=nanousd)
+
+
+def charge(nanousd: int | None = 0, tokens: int = 0) -> Charge:
+    return Charge(amounts(nanousd, tokens), amounts(nanousd, tokens))
+
+
+@dataclass
+class Desk:
+    """A ledger with its clock, and short ways to make calls and read limits by their words."""
+
+    ledger: Ledger
+    clock: Clock
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def account(self, words: str, *, play: bool = False) -> Account:
+        return account_of(parse_limit(words), play, SCOPES, datetime.fromtimestamp(self.clock.now, UTC))
+
+    def entry(self, nanousd: int | None = 0, tokens: int = 0, **facts: object) -> Entry:
+        id = f"entry-{next(self.numbers)}"
+        made = Entry(id=id, call=id, at=self.clock.now, model="demo/claude", lease_until=self.clock.now + LEASE)
+        return replace(made, **{**SCOPES, "charge": charge(nanousd, tokens), **facts})
+
+    def reserve(self, entry: Entry, *words: str, ticket: str = "") -> Decision:
+        accounts = [self.account(limit, play=entry.play) for limit in words]
+        return self.ledger.reserve(entry, accounts, ticket or entry.id)
+
+    def settle(self, entry: Entry, nanousd: int | None = 0, tokens: int = 0) -> None:
+        quality = "exact" if nanousd is not None else "unknown"
+        self.ledger.settle(replace(entry, used=charge(nanousd, tokens), nanousd=nanousd, quality=quality))
+
+    def level(self, words: str, *, play: bool = False) -> Level:
+        (level,) = self.ledger.levels([self.account(words, play=play)])
+        return level
+
+    def spent_and_held(self, words: str, *, play: bool = False) -> tuple[int, int]:
+        level = self.level(words, play=play)
+        return level.spent, level.held
+
+
+@pytest.fixture(params=LEDGERS)
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    clock = Clock()
+    ledger = LEDGERS[request.param](tmp_path, clock)
+    yield Desk(ledger, clock)
+    ledger.close()

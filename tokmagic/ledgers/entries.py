@@ -1,0 +1,129 @@
+"""Entries and rows: a column is named after its attribute's path, ``usage.input_tokens`` is ``usage_input_tokens``.
+
+An entry is inserted once and ended once. Its ``at``, its charge and who made it never change, because the accounts it
+stands on follow from them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+from tokmagic.core.book import Entry, State, Total
+from tokmagic.core.limits import Amounts, Charge
+from tokmagic.core.money import QUALITIES, Cost
+from tokmagic.core.usage import Usage
+
+CHARGES = ("charge.ceiling", "charge.expected", "used.ceiling", "used.expected")
+AMOUNTS = fields(Amounts)
+SCOPES = ("session", "notebook", "key", "user", "team")
+
+
+def _paths() -> Iterable[str]:
+    for field in fields(Entry):
+        if field.name in ("charge", "used"):
+            yield from (
+                f"{name}.{amount.name}" for name in CHARGES if name.startswith(field.name) for amount in AMOUNTS
+            )
+        elif field.name == "usage":
+            yield from (f"usage.{part.name}" for part in fields(Usage))
+        else:
+            yield field.name
+
+
+PATHS = tuple(_paths())
+COLUMNS = tuple(path.replace(".", "_") for path in PATHS)
+#: What the end of an entry leaves as it was.
+LASTING = {"id", "call", "at", "model", "kind", "attempt", "owner", "lease_until", "cell", "thread", "play", *SCOPES}
+ENDING = tuple(path for path in PATHS if path not in LASTING and not path.startswith("charge."))
+
+_values = attrgetter(*PATHS)
+_ending_values = attrgetter(*ENDING, "id")
+_INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
+_END = f"UPDATE entries SET {', '.join(path.replace('.', '_') + ' = ?' for path in ENDING)} WHERE id = ?"  # noqa: S608
+_USE_CEILING = ", ".join(f"{c.replace('charge', 'used', 1)} = {c}" for c in COLUMNS if c.startswith("charge_"))
+_AT_CEILING = f"""UPDATE entries SET state = 'unsettled', settled_at = ?, {_USE_CEILING},
+    usage_input_tokens = charge_ceiling_input_tokens, usage_output_tokens = charge_ceiling_output_tokens,
+    nanousd = charge_ceiling_nanousd,
+    quality = CASE WHEN charge_ceiling_nanousd IS NULL THEN 'unknown' ELSE 'estimated' END WHERE id = ?"""  # noqa: S608
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
+
+
+def insert(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write a new entry."""
+    db.execute(_INSERT, _values(entry))
+
+
+def end(db: sqlite3.Connection, entry: Entry) -> None:
+    """Write how an entry ended."""
+    db.execute(_END, _ending_values(entry))
+
+
+def end_at_ceiling(db: sqlite3.Connection, id: str, now: float) -> None:
+    """Write that an entry's outcome is unknown: what it may have used counts as used."""
+    db.execute(_AT_CEILING, (now, id))
+
+
+def state_of(db: sqlite3.Connection, id: str) -> State | None:
+    """The state of an entry, or None where the book has no such entry."""
+    row = db.execute("SELECT state FROM entries WHERE id = ?", (id,)).fetchone()
+    return row[0] if row else None
+
+
+def expired(db: sqlite3.Connection, now: float) -> list[str]:
+    """The entries that are still held although their lease has ended."""
+    rows = db.execute("SELECT id FROM entries WHERE state = 'held' AND lease_until < ?", (now,))
+    return [id for (id,) in rows]
+
+
+def newest(db: sqlite3.Connection, since: float, session: str | None, most: int) -> tuple[Entry, ...]:
+    """The newest entries, the newest first."""
+    where, values = _where(since, session)
+    rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY at DESC, rowid DESC LIMIT ?", (*values, most))
+    return tuple(_entry(row) for row in rows)
+
+
+def totals(db: sqlite3.Connection, since: float, session: str | None, by: str | None) -> tuple[Total, ...]:
+    """Sums of what ended and may have run; a sum with an unknown price in it is unknown."""
+    where, values = _where(since, session)
+    group = by if by is not None else "''"
+    parts = ", ".join(f"sum(usage_{part.name})" for part in fields(Usage))
+    ranks = " ".join(f"WHEN '{quality}' THEN {rank}" for rank, quality in enumerate(QUALITIES))
+    rows = db.execute(
+        f"""SELECT {group}, play, count(DISTINCT call), sum(waited), sum(dropped_tokens),
+            CASE WHEN count(nanousd) = count(*) THEN sum(nanousd) END, max(CASE quality {ranks} END), {parts}
+            FROM entries WHERE {where} AND state IN ('settled', 'unsettled') GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
+        values,
+    )
+    return tuple(_total(*row) for row in rows)
+
+
+def _total(
+    group: str, play: int, calls: int, waited: float, dropped: int, nanousd: int | None, rank: int, *parts: int
+) -> Total:
+    quality = QUALITIES[rank] if nanousd is not None else "unknown"
+    return Total(group, calls, Usage(*parts), Cost(nanousd, quality, bool(play)), waited, dropped)
+
+
+def _where(since: float, session: str | None) -> tuple[str, tuple[object, ...]]:
+    return ("at >= ?", (since,)) if session is None else ("at >= ? AND session = ?", (since, session))
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    values = dict(zip(PATHS, row, strict=True))
+    plain = {path: value for path, value in values.items() if "." not in path}
+    plain["play"] = bool(plain["play"])
+    ceiling, expected, used_ceiling, used_expected = (_part(values, name, Amounts) for name in CHARGES)
+    return Entry(
+        charge=Charge(ceiling, expected),
+        used=Charge(used_ceiling, used_expected),
+        usage=_part(values, "usage", Usage),
+        **plain,
+    )
+
+
+def _part(values: Mapping[str, Any], name: str, kind: type[Any]) -> Any:
+    return kind(**{field.name: values[f"{name}.{field.name}"] for field in fields(kind)})

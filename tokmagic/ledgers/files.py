@@ -1,0 +1,174 @@
+"""The file the book lies in: one connection, one transaction at a time, and every failure in one line.
+
+Writers pass the lock file first, then SQLite. The journal is a rollback journal with full syncs: what is committed
+survives a power cut, it works on every SQLite version, and with one writer at a time it is faster than a write-ahead
+log of the same durability. A forked child never uses its parent's handle: no transaction is open while a process forks,
+and the child opens the file anew.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from threading import Lock
+from weakref import WeakSet
+
+from tokmagic.core.errors import LedgerError
+
+from .locks import LockFile
+from .schema import migrate
+
+MEMORY = ":memory:"
+#: Seconds to wait for another process.
+PATIENCE = 30.0
+
+#: What went wrong and the way out, by the beginning of SQLite's name for it.
+TROUBLES = {
+    "SQLITE_NOTADB": "is no book of tokmagic: move it away, or set TOKMAGIC_HOME to another folder",
+    "SQLITE_CORRUPT": "is damaged: move it away to begin a new one, or restore it from a backup",
+    "SQLITE_FULL": "cannot be written, the disk is full: free some space and try again",
+    "SQLITE_IOERR": "cannot be read or written: see that its disk works and has space, and try again",
+    "SQLITE_READONLY": "may not be written: allow it, or set TOKMAGIC_HOME to a folder that may",
+    "SQLITE_CANTOPEN": "cannot be opened: make its folder writable, or set TOKMAGIC_HOME to one that is",
+    "SQLITE_BUSY": "is in use by another process: end that one, or try again",
+}
+UNKNOWN_TROUBLE = "cannot be used: try again, or set TOKMAGIC_HOME to another folder"
+
+
+class BookFile:
+    """The book's file and this process's connection to it; safe from any thread.
+
+    Args:
+        path: of the file, or ``:memory:`` for a book of this process alone.
+
+    Raises:
+        LedgerError: the file cannot be made, opened or understood.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        self._lock = Lock()
+        self._closed = False
+        self._db: sqlite3.Connection | None = None
+        self._file = None if self.path == MEMORY else LockFile(Path(f"{self.path}.lock"), PATIENCE)
+        _opened.add(self)
+        with self.transaction():
+            pass
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection, in a transaction that is committed when the block ends and undone when it raises.
+
+        Raises:
+            LedgerError: in one line, for whatever SQLite or the file system reports. Nothing has happened then.
+        """
+        with self._lock, self._one_line(), self._gate():
+            db = self._connection()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the connection. Closing twice is a no-op."""
+        with self._lock:
+            self._closed = True
+            self._drop()
+
+    def _gate(self) -> AbstractContextManager[None]:
+        if self._closed:
+            raise LedgerError(f"the book {self.path} was closed: open it again.")
+        if self._file is None:
+            return nullcontext()
+        if self._db is None:
+            Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._file.held()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = self._open()
+        return self._db
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path != MEMORY:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            if self.path != MEMORY:
+                db.execute("PRAGMA journal_mode = TRUNCATE")
+                db.execute("PRAGMA synchronous = FULL")
+            db.execute("BEGIN IMMEDIATE")
+            migrate(db, self.path)
+            db.execute("COMMIT")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        if self._file is not None:
+            self._file.close()
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            trouble = next((text for start, text in TROUBLES.items() if name.startswith(start)), UNKNOWN_TROUBLE)
+            raise LedgerError(f"the book {self.path} {trouble} ({error}).") from error
+        except TimeoutError as error:
+            raise LedgerError(f"the book {self.path} {TROUBLES['SQLITE_BUSY']} ({error}).") from error
+        except OSError as error:
+            raise LedgerError(f"the book {self.path} {TROUBLES['SQLITE_CANTOPEN']} ({error.strerror}).") from error
+
+    def before_fork(self) -> None:
+        """Let the running transaction end, and begin no other."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Forget the parent's handles; the next use opens the book anew."""
+        self._drop()
+        self._lock.release()
+
+
+_opened: WeakSet[BookFile] = WeakSet()
+_forking: list[BookFile] = []
+_one_fork = Lock()
+
+
+def _before_fork() -> None:
+    _one_fork.acquire()
+    for file in list(_opened):
+        file.before_fork()
+        _forking.append(file)
+
+
+def _after_fork_in_parent() -> None:
+    while _forking:
+        _forking.pop().after_fork_in_parent()
+    _one_fork.release()
+
+
+def _after_fork_in_child() -> None:
+    while _forking:
+        _forking.pop().after_fork_in_child()
+    _one_fork.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

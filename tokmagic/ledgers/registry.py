@@ -1,0 +1,47 @@
+"""Which ledger a setting means. A new backend is one file and one line in ``LEDGERS``."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tokmagic.core.errors import ConfigurationError
+
+from . import Ledger
+from .memory import MemoryLedger
+from .sqlite import SQLiteLedger
+
+Clock = Callable[[], float]
+
+#: By scheme; each is given what follows the scheme, and the clock.
+LEDGERS: dict[str, Callable[[str, Clock], Ledger]] = {
+    "memory": lambda _, clock: MemoryLedger(clock=clock),
+    "sqlite": lambda rest, clock: SQLiteLedger(rest.removeprefix("//"), clock=clock),
+}
+
+#: Two letters at least, so that a Windows drive is no scheme.
+_SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+
+
+def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
+    """The ledger of a setting: a path, ``sqlite:///path`` or ``memory:``.
+
+    Args:
+        where: a path or a URL.
+        clock: seconds of the epoch.
+
+    Raises:
+        ConfigurationError: a scheme that is not supported.
+        LedgerError: the book cannot be opened.
+    """
+    match = _SCHEME.fullmatch(where) if isinstance(where, str) else None
+    if match is None:
+        return SQLiteLedger(where, clock=clock)
+    scheme = match["scheme"].lower()
+    if scheme not in LEDGERS:
+        raise ConfigurationError(
+            f"a ledger at {scheme}:// is not supported in this version: use a path, sqlite:///path or memory:."
+        )
+    return LEDGERS[scheme](match["rest"], clock)

@@ -1,0 +1,96 @@
+"""The tables of the book, and how an older book becomes a newer one.
+
+``entries`` is the truth. ``accounts`` keeps what the entries in a window and scope add up to, so that a reservation
+never sums; ``holds`` says on which accounts an entry stands, and with how much, so that its end adjusts exactly these.
+A migration is a tuple of statements; the version of a book is the number of migrations it has had.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tokmagic.core.errors import LedgerError
+
+#: "tokm": what tells a book from any other SQLite file.
+APPLICATION_ID = 0x746F6B6D
+STRICT = "STRICT" if sqlite3.sqlite_version_info >= (3, 37) else ""
+KEYED = "STRICT, WITHOUT ROWID" if STRICT else "WITHOUT ROWID"
+
+
+def _amounts(name: str) -> str:
+    units = ("requests", "input_tokens", "output_tokens", "tokens")
+    counted = ", ".join(f"{name}_{unit} INTEGER NOT NULL" for unit in units)
+    return f"{counted}, {name}_nanousd INTEGER"
+
+
+FIRST = (
+    f"""CREATE TABLE entries (
+        id TEXT NOT NULL UNIQUE, call TEXT NOT NULL, at REAL NOT NULL, model TEXT NOT NULL, kind TEXT NOT NULL,
+        attempt INTEGER NOT NULL, state TEXT NOT NULL, settled_at REAL, owner TEXT NOT NULL, lease_until REAL NOT NULL,
+        session TEXT NOT NULL, notebook TEXT NOT NULL, cell TEXT NOT NULL, thread TEXT NOT NULL, user TEXT NOT NULL,
+        team TEXT NOT NULL, key TEXT NOT NULL,
+        {_amounts("charge_ceiling")}, {_amounts("charge_expected")},
+        {_amounts("used_ceiling")}, {_amounts("used_expected")},
+        usage_input_tokens INTEGER NOT NULL, usage_cache_read_tokens INTEGER NOT NULL,
+        usage_cache_write_tokens INTEGER NOT NULL, usage_cache_write_1h_tokens INTEGER NOT NULL,
+        usage_output_tokens INTEGER NOT NULL, usage_reasoning_tokens INTEGER NOT NULL,
+        nanousd INTEGER, quality TEXT NOT NULL, play INTEGER NOT NULL, stop_reason TEXT NOT NULL,
+        request_id TEXT NOT NULL, waited REAL NOT NULL, first_token REAL, duration REAL,
+        dropped_tokens INTEGER NOT NULL, error TEXT NOT NULL) {STRICT}""",
+    "CREATE INDEX entries_by_time ON entries (at)",
+    "CREATE INDEX entries_by_session ON entries (session, at)",
+    "CREATE INDEX entries_by_lease ON entries (lease_until) WHERE state = 'held'",
+    f"""CREATE TABLE accounts (
+        key TEXT NOT NULL PRIMARY KEY, scope TEXT NOT NULL, scope_id TEXT NOT NULL, since REAL NOT NULL,
+        until REAL NOT NULL, play INTEGER NOT NULL, amount INTEGER NOT NULL, unit TEXT NOT NULL,
+        "window" TEXT NOT NULL, "full" TEXT NOT NULL, models TEXT NOT NULL, spent INTEGER NOT NULL,
+        held INTEGER NOT NULL, room REAL NOT NULL, updated_at REAL NOT NULL) {KEYED}""",
+    "CREATE INDEX accounts_by_scope ON accounts (scope, scope_id, until)",
+    f"""CREATE TABLE holds (
+        entry TEXT NOT NULL, account TEXT NOT NULL, ceiling INTEGER NOT NULL, expected INTEGER NOT NULL,
+        PRIMARY KEY (entry, account)) {KEYED}""",
+    f"""CREATE TABLE tickets (
+        ticket TEXT NOT NULL, account TEXT NOT NULL, place INTEGER NOT NULL, needed INTEGER NOT NULL,
+        asked_at REAL NOT NULL, lease_until REAL NOT NULL, PRIMARY KEY (ticket, account)) {KEYED}""",
+    f"""CREATE TABLE learned (
+        key TEXT NOT NULL, model TEXT NOT NULL, unit TEXT NOT NULL, amount INTEGER, remaining INTEGER, resets_at REAL,
+        seen_at REAL NOT NULL, PRIMARY KEY (key, model, unit)) {KEYED}""",
+    f"""CREATE TABLE calibration (
+        model TEXT NOT NULL PRIMARY KEY, calls INTEGER NOT NULL, counted_tokens INTEGER NOT NULL,
+        reported_tokens INTEGER NOT NULL) {KEYED}""",
+)
+
+Migrations = tuple[tuple[str, ...], ...]
+MIGRATIONS: Migrations = (FIRST,)
+
+
+def migrate(db: sqlite3.Connection, path: str, migrations: Migrations = MIGRATIONS) -> None:
+    """Bring the book up to the newest version, within the running transaction.
+
+    Raises:
+        LedgerError: the file is no book, or a newer version of tokmagic made it.
+    """
+    version = _version(db, path)
+    if version > len(migrations):
+        raise LedgerError(
+            f"the book {path} has version {version}, and this tokmagic reads up to {len(migrations)}: "
+            "upgrade tokmagic, or set TOKMAGIC_HOME to another folder."
+        )
+    if version == len(migrations):
+        return
+    for statements in migrations[version:]:
+        for statement in statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    db.execute(f"PRAGMA user_version = {len(migrations)}")
+
+
+def _version(db: sqlite3.Connection, path: str) -> int:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and (application or version or tables):
+        raise LedgerError(
+            f"{path} is a database, and not a book of tokmagic: move it away, or set TOKMAGIC_HOME to another folder."
+        )
+    return int(version)

@@ -1,0 +1,157 @@
+"""The book in an SQLite file, shared by all kernels and processes of a machine.
+
+Each method is one transaction. ``core.limits.decide`` admits; here the levels it reads are brought together, and what
+it decided is booked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from tokmagic.core.book import NOTHING_HELD, NOTHING_USED, Entry, State, Total
+from tokmagic.core.errors import LedgerError
+from tokmagic.core.limits import Account, Admitted, Decision, Level, Wait, decide
+
+from . import entries, standings, tickets
+from .files import BookFile
+
+
+class SQLiteLedger:
+    """A ledger in a file.
+
+    Args:
+        path: of the book; its folder is made if missing. ``:memory:`` is a book of this process alone.
+        clock: seconds of the epoch.
+
+    Raises:
+        LedgerError: from here and from every method, in one line; then nothing has happened.
+    """
+
+    def __init__(self, path: str | Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._file = BookFile(path)
+        self._clock = clock
+
+    def reserve(self, entry: Entry, accounts: Sequence[Account], ticket: str) -> Decision:
+        """Hold ``entry.charge`` on all accounts, or on none.
+
+        An entry that had to wait into a later window than it began in is dated at that window's start.
+        """
+        with self._file.transaction() as db:
+            now = self._clock()
+            _sweep(db, now)
+            tickets.lapse(db, now)
+            levels = _levels(db, accounts, ticket, now)
+            decision = decide(levels, entry.charge)
+            if isinstance(decision, Wait):
+                tickets.queue(db, ticket, levels, entry.charge, decision.seconds, now)
+                return decision
+            tickets.leave(db, ticket)
+            if isinstance(decision, Admitted):
+                at = max(entry.at, *(account.since for account in accounts), 0.0)
+                held = replace(entry, state="held", at=at)
+                entries.insert(db, held)
+                standings.hold(db, held, levels, now)
+            return decision
+
+    def settle(self, entry: Entry) -> None:
+        """Replace the hold by ``entry.used``, or, when ``entry.state`` is ``unsettled``, charge it at its ceiling."""
+        with self._file.transaction() as db:
+            now = self._clock()
+            was = self._open_state(db, entry.id)
+            if was is None:
+                return
+            if entry.state == "unsettled":
+                entries.end(db, replace(entry, settled_at=now))
+                _charge_at_ceiling(db, entry.id, was, now)
+                return
+            entries.end(db, replace(entry, state="settled", settled_at=entry.settled_at or now))
+            _charge(db, entry, was, now)
+
+    def release(self, entry: Entry) -> None:
+        """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
+        with self._file.transaction() as db:
+            now = self._clock()
+            was = self._open_state(db, entry.id)
+            if was is None:
+                return
+            free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact")
+            entries.end(db, replace(free, state="released", settled_at=entry.settled_at or now))
+            _charge(db, free, was, now)
+
+    def withdraw(self, ticket: str) -> None:
+        """Give up a place in the queue. Unknown tickets are ignored."""
+        with self._file.transaction() as db:
+            tickets.leave(db, ticket)
+
+    def levels(self, accounts: Sequence[Account]) -> tuple[Level, ...]:
+        """How full the accounts are now; takes nothing."""
+        with self._file.transaction() as db:
+            now = self._clock()
+            tickets.lapse(db, now)
+            return _levels(db, accounts, "", now)
+
+    def entries(self, *, since: float = 0.0, session: str | None = None, most: int = 1000) -> tuple[Entry, ...]:
+        """The newest entries, the newest first."""
+        with self._file.transaction() as db:
+            return entries.newest(db, since, session, most)
+
+    def totals(
+        self,
+        *,
+        since: float = 0.0,
+        session: str | None = None,
+        by: Literal["model", "cell", "notebook", "session"] | None = None,
+    ) -> tuple[Total, ...]:
+        """Sums of what ended, by group; real and play money apart. What was released is in none of them."""
+        with self._file.transaction() as db:
+            return entries.totals(db, since, session, by)
+
+    def sweep(self) -> int:
+        """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
+        with self._file.transaction() as db:
+            return _sweep(db, self._clock())
+
+    def close(self) -> None:
+        """Let go of files and connections. Closing twice is a no-op."""
+        self._file.close()
+
+    def _open_state(self, db: sqlite3.Connection, id: str) -> State | None:
+        """``held`` or ``unsettled``; None once the entry has come to its final end."""
+        state = entries.state_of(db, id)
+        if state is None:
+            raise LedgerError(f"the book {self._file.path} has no entry {id}: reserve a call before it ends.")
+        return state if state in ("held", "unsettled") else None
+
+
+def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, now: float) -> tuple[Level, ...]:
+    levels = (standings.standing(db, account, now) for account in accounts)
+    return tuple(
+        replace(level, ahead=tickets.ahead(db, level.account.key, ticket))
+        if level.account.limit.full == "wait"
+        else level
+        for level in levels
+    )
+
+
+def _charge(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
+    charge = standings.charge_holds if was == "held" else standings.correct_charges
+    charge(db, entry.id, entry.used, now)
+    standings.forget_holds(db, entry.id)
+
+
+def _charge_at_ceiling(db: sqlite3.Connection, id: str, was: State, now: float) -> None:
+    entries.end_at_ceiling(db, id, now)
+    if was == "held":
+        standings.charge_at_ceiling(db, id, now)
+
+
+def _sweep(db: sqlite3.Connection, now: float) -> int:
+    gone = entries.expired(db, now)
+    for id in gone:
+        _charge_at_ceiling(db, id, "held", now)
+    return len(gone)
