@@ -23,8 +23,8 @@ lab: $(VENV)/.lab
 	@cp -n notebooks/quickstart.ipynb $(STATE)/lab/ || true
 	TOKMAGIC_HOME=$(CURDIR)/$(STATE)/home $(BIN)/jupyter lab --notebook-dir=$(STATE)/lab $(STATE)/lab/quickstart.ipynb
 
-bench: $(VENV)/.test
-	@$(BIN)/python -m tests.bench
+bench: $(VENV)/.test $(STATE)/peers/.ready
+	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -46,6 +46,13 @@ $(VENV)/.uv:
 $(VENV)/.demo: $(VENV)/.uv $(PROJECT)
 	@echo "Setting up $(VENV) ..."
 	@$(UV) --editable '.[demo]'
+	@touch $@
+
+# What the benches compare with, in an environment of its own.
+$(STATE)/peers/.ready: $(VENV)/.uv
+	@mkdir -p $(STATE)
+	@$(PYTHON) -m venv $(STATE)/peers
+	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.demo

@@ -1,0 +1,22 @@
+"""Run every bench: ``python -m tests.bench``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+
+from tests.bench import calls, iopub, load
+
+
+def main() -> None:
+    """Print all, with what they were measured on."""
+    print(
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; medians (lowest to highest)\n"
+    )
+    for bench in (load, calls, iopub):
+        bench.run()
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

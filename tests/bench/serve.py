@@ -1,0 +1,22 @@
+"""The embedded server in a process of its own: prints its URL and token, and stops when its input closes."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+from tokmagic import catalog, tokenizers
+from tokmagic.server import start_server
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    unlimited = [replace(model, rates=()) for model in catalog.demo_models().values()]
+    server = start_server(unlimited, tokenizers.counter)
+    print(server.url, server.token, flush=True)
+    sys.stdin.read()
+    server.close()
+
+
+if __name__ == "__main__":
+    main()
