@@ -1,0 +1,151 @@
+"""Finds the longest part of a text that keeps one side of it and has at most so many tokens.
+
+Sizes are characters kept. From the kept side, counts of stretches between seams (see ``Counter``) are added up until
+one is too many, with ever shorter stretches, so that the work is bound by what is kept. A stretch without a seam is
+probed at sizes guessed from its rate. The last few characters are searched grapheme by grapheme.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from .counters import Counter
+from .graphemes import boundaries
+
+#: Characters of a stretch, from coarse to fine.
+STRIDES = (16_384, 1_024, 64)
+#: Characters that are searched grapheme by grapheme, at most.
+NARROW = 128
+#: Characters probed first to learn the rate of a stretch without seams.
+SAMPLE = 4_096
+
+
+class Side(ABC):
+    """The parts of a text that keep one side of it, known by their sizes."""
+
+    def __init__(self, text: str, counter: Counter) -> None:
+        self.text, self.counter = text, counter
+        self.length = len(text)
+        self._marks = [(0, 0)]
+
+    @abstractmethod
+    def stretch(self, low: int, high: int) -> str:
+        """The text between two sizes."""
+
+    @abstractmethod
+    def seam(self, size: int) -> int:
+        """The first seam at ``size`` or beyond."""
+
+    @abstractmethod
+    def graphemes(self, low: int, high: int) -> list[int]:
+        """Sizes that split no grapheme, in order: the last up to ``low``, the first from ``high``, all between."""
+
+    @property
+    def mark(self) -> tuple[int, int]:
+        """The largest seam whose tokens are known to fit, and its tokens."""
+        return self._marks[-1]
+
+    def add_mark(self, seam: int, tokens: int) -> None:
+        """Note the tokens of a seam."""
+        self._marks.append((seam, tokens))
+
+    def tokens(self, size: int) -> int:
+        """Tokens of the part of this size, counted from the last marked seam before it."""
+        mark, tokens = next(known for known in reversed(self._marks) if known[0] <= size)
+        return tokens + self.counter.count(self.stretch(mark, size))
+
+
+class Start(Side):
+    """Parts that keep the start."""
+
+    def stretch(self, low: int, high: int) -> str:
+        """The text between two sizes."""
+        return self.text[low:high]
+
+    def seam(self, size: int) -> int:
+        """The first seam at ``size`` or beyond."""
+        return self.counter.seam_after(self.text, min(size, self.length))
+
+    def graphemes(self, low: int, high: int) -> list[int]:
+        """Sizes that split no grapheme."""
+        return boundaries(self.text, low, high)
+
+
+class End(Side):
+    """Parts that keep the end."""
+
+    def stretch(self, low: int, high: int) -> str:
+        """The text between two sizes."""
+        return self.text[self.length - high : self.length - low]
+
+    def seam(self, size: int) -> int:
+        """The first seam at ``size`` or beyond."""
+        return self.length - self.counter.seam_before(self.text, max(0, self.length - size))
+
+    def graphemes(self, low: int, high: int) -> list[int]:
+        """Sizes that split no grapheme."""
+        return [self.length - place for place in reversed(boundaries(self.text, self.length - high, self.length - low))]
+
+
+def longest(side: Side, most: int) -> tuple[int, int]:
+    """The size of the longest part of at most ``most`` tokens, and its tokens: one grapheme more would be too many."""
+    sizes = side.graphemes(*_bracket(side, most))
+    while side.tokens(sizes[0]) > most:  # a longer text may have fewer tokens
+        sizes = side.graphemes(sizes[0] - 1, sizes[0])
+    while side.tokens(sizes[-1]) <= most:
+        if sizes[-1] == side.length:
+            return side.length, side.tokens(side.length)
+        sizes = side.graphemes(sizes[-1], sizes[-1] + 1)
+    low, high = 0, len(sizes) - 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if side.tokens(sizes[middle]) <= most else (low, middle)
+    return sizes[low], side.tokens(sizes[low])
+
+
+def _bracket(side: Side, most: int) -> tuple[int, int]:
+    """A size that fits and one that does not, close together; twice the whole if all of it fits."""
+    level = 0
+    while side.mark[0] < side.length:
+        size, stride = side.mark[0], STRIDES[level]
+        seam = side.seam(size + stride)
+        far, last = seam - size > 4 * stride, level == len(STRIDES) - 1
+        if far and last:
+            low, high = _probe(side, seam, most)
+            if low < seam:
+                return low, high
+            level = 0
+        elif not far and (tokens := side.tokens(seam)) <= most:
+            side.add_mark(seam, tokens)
+        elif last:
+            return size, seam
+        else:
+            level += 1
+    return side.length, side.length
+
+
+def _probe(side: Side, seam: int, most: int) -> tuple[int, int]:
+    """The bracket within a stretch without seams, from the mark to ``seam``; twice ``seam``, marked, if all fits."""
+    start, base = fits, used = side.mark
+    probe = min(seam, start + SAMPLE)
+    while (tokens := side.tokens(probe)) <= most:
+        if probe == seam:
+            side.add_mark(seam, tokens)
+            return seam, seam
+        fits, used = probe, tokens
+        room = (most - used) * (probe - start) // max(1, used - base)
+        probe = min(seam, fits + room * 51 // 50 + NARROW // 2)
+    return _narrow(side, (fits, used), (probe, tokens), most)
+
+
+def _narrow(side: Side, fitting: tuple[int, int], failing: tuple[int, int], most: int) -> tuple[int, int]:
+    """Close in on the limit between two sizes with their tokens, by interpolation."""
+    stride = NARROW // 2
+    while (gap := failing[0] - fitting[0]) > NARROW:
+        guess = fitting[0] + gap * (most - fitting[1]) // max(1, failing[1] - fitting[1])
+        step = min(stride, gap // 2)
+        guess = max(fitting[0] + step, min(failing[0] - step, guess))
+        tokens = side.tokens(guess)
+        fitting, failing = ((guess, tokens), failing) if tokens <= most else (fitting, (guess, tokens))
+        stride *= 2
+    return fitting[0], failing[0]
