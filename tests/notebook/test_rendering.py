@@ -16,9 +16,10 @@ from tokmagic.core.events import (
 )
 from tokmagic.core.messages import Text
 from tokmagic.core.money import Cost
-from tokmagic.core.replies import Answer, Cut, Receipt, Reply
+from tokmagic.core.replies import RECEIPT_MIME, Answer, Cut, Receipt, Reply
 from tokmagic.core.usage import Usage
 from tokmagic.notebook import markup
+from tokmagic.notebook.live import LiveMarkdown, LiveText
 from tokmagic.notebook.rendering import NotebookView
 from tokmagic.notebook.terminal import TerminalView
 
@@ -67,7 +68,7 @@ def reply(text: str, **said: Any) -> Reply:
 
 def shown(events: list[Event], text: str, *, own_cell: bool = True, live: bool = True, step: float = 1.0) -> Recorder:
     screen, clock = Recorder(), Clock()
-    view = NotebookView(screen, own_cell=own_cell, live=live, clock=clock)
+    view = NotebookView(screen, LiveMarkdown(screen) if live else None, own_cell=own_cell, clock=clock)
     for event in events:
         view.show(event)
         clock.now += step
@@ -83,7 +84,7 @@ def test_a_short_answer_is_one_output_and_its_receipt() -> None:
     screen = shown([Planned("demo/claude", 3, 100, 1, True), Started(), *deltas("Hello **you**.")], "Hello **you**.")
     assert len(screen.outputs) == 2
     assert screen.outputs[0] == {"text/markdown": "Hello **you**.", "text/plain": "Hello **you**."}
-    assert screen.outputs[1][markup.RECEIPT_TYPE]["nanousd"] == 1_230_000
+    assert screen.outputs[1][RECEIPT_MIME]["nanousd"] == 1_230_000
 
 
 def test_a_long_answer_is_replaced_by_one_output_when_the_cell_is_its_own() -> None:
@@ -91,7 +92,7 @@ def test_a_long_answer_is_replaced_by_one_output_when_the_cell_is_its_own() -> N
     screen = shown(deltas(text), text)
     assert [set(output) for output in screen.outputs] == [
         {"text/markdown", "text/plain"},
-        {"text/html", "text/plain", markup.RECEIPT_TYPE},
+        {"text/html", "text/plain", RECEIPT_MIME},
     ]
     assert screen.outputs[0]["text/markdown"] == text
 
@@ -113,7 +114,7 @@ def test_what_is_finished_is_not_sent_again() -> None:
 
 def test_an_answer_is_drawn_at_most_so_often_and_its_last_state_is_drawn_when_time_passes() -> None:
     screen, clock = Recorder(), Clock()
-    view = NotebookView(screen, own_cell=True, hz=8.0, clock=clock)
+    view = NotebookView(screen, LiveMarkdown(screen), own_cell=True, hz=8.0, clock=clock)
     for _ in range(1_024):
         view.show(TextDelta("x"))
         clock.now += 1 / 1_024
@@ -129,9 +130,19 @@ def test_without_stream_the_answer_comes_once() -> None:
     assert [message.get("text/markdown") for message in screen.messages] == [BLOCK * 5, None]
 
 
+def test_plain_text_is_appended_to_standard_output_and_not_shown_again() -> None:
+    out, screen = StringIO(), Recorder()
+    view = NotebookView(screen, LiveText(out), own_cell=True, clock=Clock())
+    for event in deltas("# As it *stands*\n", 3):
+        view.show(event)
+    view.finish(reply("# As it *stands*\n"), markup.plain("# As it *stands*\n"))
+    assert out.getvalue() == "# As it *stands*\n"
+    assert [set(output) for output in screen.outputs] == [{"text/html", "text/plain", RECEIPT_MIME}]
+
+
 def test_a_wait_counts_down_at_most_once_a_second_and_is_gone_at_the_end() -> None:
     screen, clock = Recorder(), Clock()
-    view = NotebookView(screen, own_cell=True, clock=clock)
+    view = NotebookView(screen, LiveMarkdown(screen), own_cell=True, clock=clock)
     view.show(Waiting(12.0, "28k of 30k input tokens/min used"))
     for _ in range(32):
         clock.now += 0.125
@@ -147,7 +158,7 @@ def test_a_wait_counts_down_at_most_once_a_second_and_is_gone_at_the_end() -> No
 
 def test_a_retry_is_told_with_its_reason_and_its_key_masked() -> None:
     screen = Recorder()
-    view = NotebookView(screen, own_cell=True, clock=Clock())
+    view = NotebookView(screen, LiveMarkdown(screen), own_cell=True, clock=Clock())
     view.show(Retrying(1, 2.0, "overloaded,\nkey sk-abcdefghijklmnop"))
     line = screen.outputs[0]["text/plain"]
     assert line == "Attempt 1 failed: overloaded, key [key hidden]. Trying again in 2 s."
@@ -170,7 +181,7 @@ def test_text_of_others_cannot_become_html() -> None:
 
 def test_a_failed_call_leaves_no_receipt_and_no_status() -> None:
     screen = Recorder()
-    view = NotebookView(screen, own_cell=True, clock=Clock())
+    view = NotebookView(screen, LiveMarkdown(screen), own_cell=True, clock=Clock())
     view.show(Waiting(3.0, "full"))
     view.finish(None, markup.plain(""))
     assert [output["text/plain"] for output in screen.outputs] == [""]
@@ -182,7 +193,7 @@ def test_the_receipt_tells_model_tokens_cost_waiting_and_badges() -> None:
     assert bundle["text/plain"] == line
     assert "cut off</span></b>" in bundle["text/html"]
     assert "cost exact" in bundle["text/html"]
-    assert bundle[markup.RECEIPT_TYPE]["badges"] == ["cut off"]
+    assert bundle[RECEIPT_MIME]["badges"] == ["cut off"]
 
 
 def test_an_unknown_cost_is_not_shown_as_nothing() -> None:

@@ -9,6 +9,7 @@ from ipykernel.zmqshell import ZMQDisplayPublisher
 from jupyter_client.session import Session
 
 from tokmagic.core.events import TextDelta
+from tokmagic.notebook.live import LiveMarkdown
 from tokmagic.notebook.rendering import NotebookView
 
 UPDATES, PER_SECOND = 5_000, 20
@@ -48,7 +49,7 @@ def sent(answer: str, hz: float) -> Wire:
     session = Session(key=b"key")
     screen = ZMQDisplayPublisher(session=session, pub_socket=wire)
     screen.set_parent(session.msg("execute_request"))
-    view = NotebookView(screen, own_cell=True, hz=hz, clock=clock)
+    view = NotebookView(screen, LiveMarkdown(screen), own_cell=True, hz=hz, clock=clock)
     step = len(answer) // UPDATES
     for at in range(0, len(answer), step):
         view.show(TextDelta(answer[at : at + step]))

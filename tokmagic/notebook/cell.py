@@ -22,16 +22,18 @@ from tokmagic.notebook import markup
 from tokmagic.notebook.arguments import CellOptions
 from tokmagic.notebook.formats import present
 from tokmagic.notebook.images import as_image
+from tokmagic.notebook.live import Live, LiveMarkdown, LiveText
 from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.rendering import NotebookView, View
 from tokmagic.notebook.template import expand
 from tokmagic.notebook.terminal import TerminalView
+from tokmagic.notebook.wording import show_count
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from tokmagic.client import Quote
     from tokmagic.conversation import Conversation
+    from tokmagic.corridor import Quote
     from tokmagic.options import CallOptions
     from tokmagic.sync import Client, Stream
 
@@ -149,7 +151,17 @@ def _view(street: Street, options: CellOptions) -> View:
     shell = street.shell
     if getattr(shell, "kernel", None) is None:
         return TerminalView(sys.stdout, sys.stderr, live=options.stream and options.format in ("markdown", "text"))
-    return NotebookView(shell.display_pub, own_cell=_is_own_cell(shell), live=options.stream, hz=street.hz)
+    own_cell = _is_own_cell(shell)
+    return NotebookView(shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, hz=street.hz)
+
+
+def _live(shell: InteractiveShell, options: CellOptions, own_cell: bool) -> Live | None:
+    """How the answer grows; JSON and code grow as Markdown where that can be replaced in the end."""
+    if not options.stream:
+        return None
+    if options.format == "text":
+        return LiveText(sys.stdout)
+    return LiveMarkdown(shell.display_pub) if own_cell or options.format == "markdown" else None
 
 
 def _is_own_cell(shell: Any) -> bool:
@@ -165,14 +177,12 @@ def _bind(shell: InteractiveShell, name: str, reply: Reply) -> None:
 
 
 def _estimate(quote: Quote) -> Bundle:
-    tokens = quote.input_tokens
-    counted = f"{tokens:,}" if tokens.exact else f"≈{tokens:,} (at most {tokens + tokens.margin:,})"
     wait = "refused by a limit" if quote.wait_seconds is None else show_seconds(quote.wait_seconds)
     cuts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in quote.cuts)
     ceiling = show_nanousd(quote.ceiling.nanousd, play=quote.ceiling.play)
     lines = (
         ("model", quote.model),
-        ("input", f"{counted} tokens"),
+        ("input", f"{show_count(quote.input_tokens)} tokens"),
         ("answer", f"at most {quote.max_tokens:,} tokens"),
         ("cost", f"at most {ceiling}" if quote.ceiling.nanousd is not None else "unknown"),
         ("cut", cuts or "nothing"),

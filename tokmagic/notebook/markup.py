@@ -6,17 +6,16 @@ Colours are the theme's own variables, so that light and dark both work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from tokmagic.core.replies import Receipt
+from tokmagic.core.replies import RECEIPT_MIME, Receipt
 from tokmagic.core.snapshot import Row, Tone
 from tokmagic.notebook.wording import receipt_line, receipt_parts
 
 Bundle = dict[str, Any]
-
-RECEIPT_TYPE = "application/vnd.tokmagic.receipt+json"
 
 _SMALL = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color2,#757575)"
 _COLOURS: dict[Tone, str] = {
@@ -28,16 +27,22 @@ _COLOURS: dict[Tone, str] = {
 _SIGNS: dict[Tone, str] = {"ok": " ", "warn": "!", "bad": "✗", "idle": " "}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _BAR = 10
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def markdown(text: str) -> Bundle:
     """A model's Markdown."""
-    return {"text/markdown": text, "text/plain": text}
+    return {"text/markdown": text, "text/plain": printable(text)}
 
 
 def plain(text: str) -> Bundle:
     """Text as it stands."""
-    return {"text/plain": text}
+    return {"text/plain": printable(text)}
+
+
+def printable(text: str) -> str:
+    """The text without the control characters that a terminal would obey."""
+    return _CONTROL.sub("", text)
 
 
 def fenced(text: str, language: str) -> Bundle:
@@ -45,7 +50,7 @@ def fenced(text: str, language: str) -> Bundle:
     fence = "```"
     while fence in text:
         fence += "`"
-    return {"text/markdown": f"{fence}{language}\n{text}\n{fence}\n", "text/plain": text}
+    return {"text/markdown": f"{fence}{language}\n{text}\n{fence}\n", "text/plain": printable(text)}
 
 
 def status(text: str) -> Bundle:
@@ -73,7 +78,7 @@ def receipt(value: Receipt) -> Bundle:
     return {
         "text/html": f'<div class="tokmagic-receipt" title="{title}" style="{_SMALL}">{" · ".join(parts)}</div>',
         "text/plain": receipt_line(value),
-        RECEIPT_TYPE: value.as_dict(),
+        RECEIPT_MIME: value.as_dict(),
     }
 
 

@@ -5,7 +5,6 @@ Control characters in an answer are dropped: a model can write text, and nothing
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import TextIO, assert_never
@@ -26,11 +25,10 @@ from tokmagic.core.events import (
 )
 from tokmagic.core.replies import Reply
 from tokmagic.notebook import wording
-from tokmagic.notebook.markup import Bundle
-from tokmagic.notebook.rendering import Status
+from tokmagic.notebook.markup import Bundle, printable
+from tokmagic.notebook.status import Status
 
 ERASE_LINE = "\r\x1b[K"
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class TerminalView:
@@ -86,7 +84,7 @@ class TerminalView:
             self._write(f"[{wording.receipt_line(reply.receipt)}]\n")
 
     def _write(self, text: str) -> None:
-        self._out.write(_CONTROL.sub("", text))
+        self._out.write(printable(text))
         self._out.flush()
         self._wrote = text or self._wrote
 

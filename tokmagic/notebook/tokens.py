@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Callable
 from datetime import datetime
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from tokmagic import catalog
+from tokmagic.api import count, models
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit, show_amount
 from tokmagic.core.models import Model
@@ -18,6 +17,7 @@ from tokmagic.core.snapshot import rows
 from tokmagic.core.words import parse_limit
 from tokmagic.notebook import markup
 from tokmagic.notebook.markup import Bundle
+from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
@@ -50,14 +50,11 @@ def answer(magics: TokMagics, line: str) -> Bundle:
 def _count(magics: TokMagics, rest: str) -> Bundle:
     if not rest:
         raise ConfigurationError("%tokens count needs a text or the name of a variable.")
-    namespace = magics.shell.user_ns if magics.shell is not None else {}
+    namespace = magics.shell.user_ns
     text = str(namespace[rest]) if rest in namespace else _unquoted(rest)
-    parts = shared_parts()
-    model = parts.model(magics.model or parts.default_model()[0])
-    counter = parts.counter(model)
-    tokens = counter.count(text)
-    shown = f"{tokens:,}" if counter.exact else f"≈{tokens:,} (at most {counter.bound(text):,})"
-    return markup.table(("tokens", "model", "characters"), [(shown, model.name, f"{len(text):,}")])
+    model = magics.model or shared_parts().default_model()[0]
+    tokens = show_count(count(text, model))
+    return markup.table(("tokens", "model", "characters"), [(tokens, model, f"{len(text):,}")])
 
 
 def _unquoted(text: str) -> str:
@@ -120,12 +117,10 @@ def _threads(magics: TokMagics, _: str) -> Bundle:
 
 
 def _models(_: TokMagics, rest: str) -> Bundle:
-    parts = shared_parts()
-    pattern = rest if any(sign in rest for sign in "*?[") else f"*{rest}*"
-    names = [name for name in catalog.names(parts.services().values()) if fnmatchcase(name, pattern)]
-    lines = [_model_line(parts.model(name)) for name in names[:MOST_MODELS]]
-    if len(names) > MOST_MODELS:
-        lines.append((f"and {len(names) - MOST_MODELS:,} more: %tokens models FILTER", "", "", "", ""))
+    found = models(rest)
+    lines = [_model_line(model) for model in found[:MOST_MODELS]]
+    if len(found) > MOST_MODELS:
+        lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", "", "", "", ""))
     return markup.table(("model", "window", "most out", "in, per million", "out, per million"), lines)
 
 

@@ -8,6 +8,7 @@ from tokmagic.core.events import Retrying, Waiting
 from tokmagic.core.redaction import redact
 from tokmagic.core.replies import Cut, Receipt
 from tokmagic.core.snapshot import show_seconds
+from tokmagic.core.tokens import TokenCount
 
 
 def waiting(event: Waiting, left: float) -> str:
@@ -25,6 +26,11 @@ def truncated(cuts: Iterable[Cut]) -> str:
     found = tuple(cuts)
     parts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in found)
     return one_line(f"Context truncated to fit: {parts}")
+
+
+def show_count(tokens: TokenCount) -> str:
+    """A number of tokens, with its margin where it is an estimate."""
+    return f"{tokens:,}" if tokens.exact else f"≈{tokens:,} (±{tokens.margin:,})"
 
 
 def receipt_parts(receipt: Receipt) -> tuple[str, ...]:

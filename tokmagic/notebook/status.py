@@ -1,0 +1,53 @@
+"""What a running call is doing, in one line: why it waits and for how long, what failed and is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tokmagic.core.events import Event, ReasoningDelta, Retrying, Waiting
+from tokmagic.notebook import wording
+
+
+class Status:
+    """What a running call is doing, in one line; a countdown moves on by itself.
+
+    Args:
+        draw: shows a line; the empty line takes it away.
+        clock: seconds, rising.
+    """
+
+    def __init__(self, draw: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._draw = draw
+        self._clock = clock
+        self._shown = ""
+        self._drawn_at = 0.0
+        self._wait: tuple[Waiting, float] | None = None
+
+    def show(self, event: Event) -> None:
+        """Follow the call: what makes it wait or try again is shown, whatever moves it on takes that away."""
+        self._wait = None
+        if isinstance(event, Waiting):
+            self._wait = (event, self._clock() + event.seconds)
+            self.tick()
+        elif isinstance(event, Retrying):
+            self._line(wording.retrying(event))
+        elif isinstance(event, ReasoningDelta):
+            self._line("Thinking")
+        else:
+            self.clear()
+
+    def tick(self) -> None:
+        """Count down, at most once a second."""
+        if self._wait is None or (self._shown and self._clock() - self._drawn_at < 1.0):
+            return
+        event, until = self._wait
+        self._line(wording.waiting(event, until - self._clock()))
+
+    def clear(self) -> None:
+        """Take the line away."""
+        self._line("")
+
+    def _line(self, text: str) -> None:
+        if text != self._shown:
+            self._draw(text)
+            self._shown, self._drawn_at = text, self._clock()
