@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import anthropic
+import openai
+import pytest
+
+from tokmagic.core.counters import Counter
+from tokmagic.core.messages import Request
+from tokmagic.core.models import Model
+from tokmagic.core.words import parse_limit
+from tokmagic.server import EmbeddedServer, start_server
+from tokmagic.server.engine import Piece
+from tokmagic.tokenizers import counter
+
+O200K = "o200k_base"
+
+
+def claude(*rates: str) -> Model:
+    limits = tuple(parse_limit(words, source="provider") for words in rates)
+    return Model("demo", "claude", "messages", 200_000, 64_000, O200K, rates=limits)
+
+
+def chat(*rates: str) -> Model:
+    limits = tuple(parse_limit(words, source="provider") for words in rates)
+    return Model("demo", "chat", "chat", 200_000, 64_000, O200K, rates=limits)
+
+
+SMALL = Model("demo", "small", "messages", 8_192, 4_096, O200K)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """A server without limits that a test could meet."""
+    with start_server([claude(), chat(), SMALL], counter) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def claude_sdk(server: EmbeddedServer) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=server.url, api_key=server.token, max_retries=0) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def openai_sdk(server: EmbeddedServer) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, max_retries=0) as client:
+        yield client
+
+
+@dataclass
+class Limited:
+    """A server of its own, with limits and a clock that stands still until it is moved."""
+
+    now: float = 1_790_000_000.0
+    servers: list[EmbeddedServer] = field(default_factory=list)
+
+    def start(self, *models: Model) -> EmbeddedServer:
+        self.servers.append(start_server(models, counter, clock=lambda: self.now))
+        return self.servers[-1]
+
+
+@pytest.fixture
+def limited() -> Iterator[Limited]:
+    made = Limited()
+    yield made
+    for running in made.servers:
+        running.close()
+
+
+@pytest.fixture
+def limited_claude() -> Callable[..., Model]:
+    return claude
+
+
+@pytest.fixture
+def limited_chat() -> Callable[..., Model]:
+    return chat
+
+
+class Endless:
+    """An engine that writes three tokens, then waits for ever; ``ended`` is set when its generator is closed."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
+        try:
+            yield [Piece("one ", 1), Piece("two ", 1), Piece("three", 1)]
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
+@pytest.fixture
+def endless() -> Endless:
+    return Endless()

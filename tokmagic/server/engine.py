@@ -1,0 +1,61 @@
+"""What writes the answers of the embedded server: the seam where an engine is plugged in.
+
+An engine knows nothing of wire protocols, limits or clients. It is given a request that was checked and counted, and it
+may run on for as long as it likes: the server stops reading at ``max_tokens`` or when the client has gone, and
+closes the generator, which ends the work at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from tokmagic.core.counters import Counter
+from tokmagic.core.messages import Request
+
+
+class Piece(NamedTuple):
+    """A piece of an answer and how many tokens it is."""
+
+    text: str
+    tokens: int
+
+
+class Engine(Protocol):
+    """Writes answers."""
+
+    def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
+        """The answer in batches of pieces: each batch holds what is ready at the same moment.
+
+        ``counter`` counts as the asked model does.
+        """
+
+
+def pieces(text: str, counter: Counter) -> Iterable[Piece]:
+    """A text as pieces of one token each, where a token is no part of a character; joined they are the text.
+
+    The text is taken apart at blanks behind a word, where token counts add up. A part of several tokens is cut evenly.
+    """
+    known: dict[str, int] = {}
+    for part in _parts(text):
+        tokens = known.get(part) or known.setdefault(part, max(1, counter.count(part)))
+        yield from (Piece(part, 1),) if tokens == 1 else _cut(part, tokens)
+
+
+def _parts(text: str) -> Iterable[str]:
+    start = 0
+    for place in range(1, len(text)):
+        if text[place] == " " and not text[place - 1].isspace():
+            yield text[start:place]
+            start = place
+    if text:
+        yield text[start:]
+
+
+def _cut(part: str, tokens: int) -> Iterable[Piece]:
+    """A part of several tokens as that many pieces, or as its characters where there are fewer of them."""
+    number = min(tokens, len(part))
+    ends = [len(part) * place // number for place in range(number + 1)]
+    shares = [tokens * place // number for place in range(number + 1)]
+    for place in range(number):
+        yield Piece(part[ends[place] : ends[place + 1]], shares[place + 1] - shares[place])

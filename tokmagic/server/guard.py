@@ -1,0 +1,83 @@
+"""The door of the embedded server: who may come in, before anything is read.
+
+Any web page the user visits can send requests to a loopback port, and a name it controls can be made to point there. So
+the address must be our own, no foreign page may have sent the request, and the token must be right; only then the body
+is read, as JSON, up to a size. There are no CORS headers.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tokmagic.codecs import WireError
+from tokmagic.codecs.registry import CODECS
+from tokmagic.core.models import Protocol
+
+MAX_BODY = 32 * 1024 * 1024
+
+
+class Guard:
+    """ASGI middleware that lets in what carries ``token`` and is addressed to ``port`` on this machine."""
+
+    def __init__(self, app: ASGIApp, *, token: str, port: int, max_body: int = MAX_BODY) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        self._max_body = max_body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass the request on."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["method"], headers)
+        if refusal is None:
+            await self._app(scope, self._bounded(receive), send)
+        else:
+            codec = CODECS[protocol_of(scope["path"], headers)]
+            await JSONResponse(codec.encode_error(refusal), refusal.status)(scope, receive, send)
+
+    def _refusal(self, method: str, headers: Headers) -> WireError | None:
+        origin = headers.get("origin")
+        if headers.get("host") not in self._hosts or (origin and origin.removeprefix("http://") not in self._hosts):
+            return WireError(403, "permission_error", "This server answers only to its own address.")
+        if not self._knows(headers):
+            message = "The API key is wrong; use the token of this server."
+            return WireError(401, "authentication_error", message, code="invalid_api_key")
+        if method == "POST" and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return WireError(415, "invalid_request_error", "The content type must be application/json.")
+        length = headers.get("content-length", "0")
+        return self._too_large() if not length.isdigit() or int(length) > self._max_body else None
+
+    def _knows(self, headers: Headers) -> bool:
+        scheme, _, bearer = headers.get("authorization", "").partition(" ")
+        offered = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
+        matches = [compare_digest(key.encode(), self._token) for key in offered]
+        return any(matches)
+
+    def _too_large(self) -> WireError:
+        return WireError(413, "request_too_large", f"The request is larger than {self._max_body:,} bytes.")
+
+    def _bounded(self, receive: Receive) -> Receive:
+        received = 0
+
+        async def bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body:
+                raise HTTPException(413, self._too_large().message)
+            return message
+
+        return bounded
+
+
+def protocol_of(path: str, headers: Headers) -> Protocol:
+    """Whose words an error is told in: Anthropic's on its routes and to its clients, else OpenAI's."""
+    anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers
+    return "messages" if anthropic else "chat"

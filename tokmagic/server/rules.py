@@ -1,0 +1,106 @@
+"""What a model allows, in the words of either family: is it known, does the request fit, is there room this minute."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from tokmagic.codecs import WireError
+from tokmagic.codecs.ratelimits import duration
+from tokmagic.core.limits import Unit
+from tokmagic.core.messages import Request
+from tokmagic.core.models import Model, Protocol
+
+from .rates import Shortage
+
+_INVALID = "invalid_request_error"
+
+
+def unknown_model(protocol: Protocol, name: str) -> WireError:
+    """There is no such model on this route."""
+    if protocol == "messages":
+        return WireError(404, "not_found_error", f"model: {name}")
+    message = f"The model `{name}` does not exist or you do not have access to it."
+    return WireError(404, _INVALID, message, code="model_not_found")
+
+
+def fitted(request: Request, model: Model, input_tokens: int) -> Request:
+    """The request with its answer's bound made explicit.
+
+    Raises:
+        WireError: the bound, the prompt or both together are more than the model takes.
+    """
+    window = model.context_window or 2**31
+    longest = model.max_output_tokens or window
+    if request.max_tokens > longest:
+        raise _answer_too_long(request, model, longest)
+    if input_tokens + max(1, request.max_tokens) > window:
+        raise _too_long(model, input_tokens, request.max_tokens, window)
+    return replace(request, max_tokens=request.max_tokens or min(longest, window - input_tokens))
+
+
+def _answer_too_long(request: Request, model: Model, longest: int) -> WireError:
+    asked = request.max_tokens
+    if model.protocol == "messages":
+        return WireError(
+            400,
+            _INVALID,
+            f"max_tokens: {asked} > {longest}, which is the maximum allowed number of output tokens for {model.id}",
+        )
+    message = (
+        f"max_tokens is too large: {asked}. This model supports at most {longest} completion tokens, "
+        f"whereas you provided {asked}."
+    )
+    return WireError(400, _INVALID, message, param="max_tokens", code="invalid_value")
+
+
+def _too_long(model: Model, prompt: int, answer: int, window: int) -> WireError:
+    if model.protocol == "messages":
+        if prompt >= window:
+            return WireError(400, _INVALID, f"prompt is too long: {prompt} tokens > {window} maximum")
+        message = (
+            f"input length and `max_tokens` exceed context limit: {prompt} + {answer} > {window}, "
+            "decrease input length or `max_tokens` and try again"
+        )
+        return WireError(400, _INVALID, message)
+    message = (
+        f"This model's maximum context length is {window} tokens. However, you requested {prompt + answer} tokens "
+        f"({prompt} in the messages, {answer} in the completion). Please reduce the length of the "
+        "messages or completion."
+    )
+    return WireError(400, _INVALID, message, param="messages", code="context_length_exceeded")
+
+
+def needs(request: Request, protocol: Protocol, input_tokens: int) -> Mapping[Unit, int]:
+    """What a call takes from the per-minute limits before it runs.
+
+    Anthropic counts output when it is produced, so one token of room is enough; OpenAI counts the larger of the
+    bound that was sent and the prompt.
+    """
+    if protocol == "messages":
+        return {"requests": 1, "input_tokens": input_tokens, "output_tokens": 1, "tokens": input_tokens + 1}
+    return {"requests": 1, "tokens": max(request.max_tokens, input_tokens)}
+
+
+def owed(protocol: Protocol, produced: int) -> Mapping[Unit, int]:
+    """What a call that has ended still owes the limits, beyond what it took before it ran."""
+    return {"output_tokens": produced - 1, "tokens": produced - 1} if protocol == "messages" else {}
+
+
+def rate_limited(protocol: Protocol, model: Model, short: Shortage) -> tuple[WireError, dict[str, str]]:
+    """The refusal for want of room in this minute, and the headers that say when to come again."""
+    limit, wait = short.limit, max(0.0, short.seconds)
+    headers = {"retry-after": str(max(1, math.ceil(wait)))}
+    unit = limit.unit.replace("_", " ")
+    if protocol == "messages":
+        message = f"This request would exceed your rate limit of {limit.amount:,} {unit} per minute."
+        return WireError(429, "rate_limit_error", message), headers
+    kind, short_name = ("requests", "RPM") if limit.unit == "requests" else ("tokens", "TPM")
+    used = limit.amount - max(0, int(short.room))
+    message = (
+        f"Rate limit reached for {model.id} on {kind} per min ({short_name}): Limit {limit.amount}, Used {used}, "
+        f"Requested {short.needed}. Please try again in {duration(wait)}."
+    )
+    headers["retry-after-ms"] = str(max(1, math.ceil(wait * 1000)))
+    return WireError(429, kind, message, code="rate_limit_exceeded"), headers

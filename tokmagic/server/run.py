@@ -1,0 +1,119 @@
+"""Starts and stops the embedded server: uvicorn in a daemon thread, on a loopback port that the system picks."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
+from types import TracebackType
+
+import uvicorn
+
+from tokmagic.core.counters import Counter
+from tokmagic.core.errors import TokmagicError
+from tokmagic.core.models import Model
+
+from .app import App
+from .demo import DemoEngine
+from .engine import Engine
+from .guard import MAX_BODY, Guard
+
+START_SECONDS = 20.0
+STOP_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class EmbeddedServer:
+    """A running server; a context manager that closes it.
+
+    Attributes:
+        url: its address, such as ``http://127.0.0.1:40123``; Anthropic's SDK takes it as it is, OpenAI's with ``/v1``.
+        token: the key that opens it, made anew for each server.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    _server: uvicorn.Server = field(repr=False)
+    _thread: threading.Thread = field(repr=False)
+
+    def close(self) -> None:
+        """Stop at once, running answers included, and wait until the port is free. Closing twice is a no-op."""
+        self._server.should_exit = self._server.force_exit = True
+        self._thread.join(STOP_SECONDS)
+
+    def __enter__(self) -> EmbeddedServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready to be asked, or has given up."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.settled.set()
+
+
+def start_server(
+    models: Iterable[Model],
+    counter: Callable[[str], Counter],
+    *,
+    pace: float | None = None,
+    clock: Callable[[], float] = time.time,
+    engine: Engine | None = None,
+    max_body: int = MAX_BODY,
+) -> EmbeddedServer:
+    """Serve the models on 127.0.0.1.
+
+    Args:
+        models: each is served on the route of its own protocol, under its ``id``.
+        counter: gives a tokenizer's counter by its name.
+        pace: tokens a second that the demo engine writes, or None for no pause at all.
+        clock: seconds of the epoch, for the per-minute limits.
+        engine: what answers; the demo engine if None.
+        max_body: bytes of the longest request.
+
+    Raises:
+        TokmagicError: it did not start.
+    """
+    listener = socket.create_server(("127.0.0.1", 0))
+    port, token = listener.getsockname()[1], f"demo-{token_urlsafe(24)}"
+    app = App(models, counter, engine or DemoEngine(pace), clock).asgi()
+    config = uvicorn.Config(
+        Guard(app, token=token, port=port, max_body=max_body),
+        http="h11",
+        ws="none",
+        loop="asyncio",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.CRITICAL,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+    )
+    server = _Server(config)
+    thread = threading.Thread(target=_run, args=(server, listener), name="tokmagic-server", daemon=True)
+    thread.start()
+    if not server.settled.wait(START_SECONDS) or not server.started:
+        raise TokmagicError(f"The embedded server did not start within {START_SECONDS:.0f} s on port {port}.")
+    return EmbeddedServer(f"http://127.0.0.1:{port}", token, server, thread)
+
+
+def _run(server: _Server, listener: socket.socket) -> None:
+    try:
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        server.settled.set()
