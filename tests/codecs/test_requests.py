@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from anthropic.types.beta.message_create_params import MessageCreateParamsNonStreaming as MessagesParams
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming as MessagesParams
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming as ChatParams
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from tokmagic.codecs import WireError
 from tokmagic.codecs.registry import CODECS
@@ -32,6 +33,8 @@ from tokmagic.core.messages import (
 )
 
 MESSAGES, CHAT = CODECS["messages"], CODECS["chat"]
+MESSAGES_TYPE = TypeAdapter[Any](MessagesParams)
+CHAT_TYPE = TypeAdapter[Any](ChatParams)
 PNG = Image("image/png", b"\x89PNG not really")
 LINK = Image(url="https://example.org/sky.png")
 CALL, OTHER_CALL = ToolCall("t1", "now", '{"zone":"UTC"}'), ToolCall("t2", "now", "{}")
@@ -100,8 +103,29 @@ def test_a_request_survives_the_wire(codec: Any, sent: Request) -> None:
 @given(sent=requests())
 def test_a_request_is_what_the_sdks_types_ask_for(sent: Request) -> None:
     whole = replace(sent, stream=False, temperature=None)
-    TypeAdapter(MessagesParams).validate_python(MESSAGES.encode_request(whole))
-    TypeAdapter(ChatParams).validate_python(CHAT.encode_request(whole))
+    read_out(MESSAGES_TYPE.validate_python(MESSAGES.encode_request(whole)))
+    read_out(CHAT_TYPE.validate_python(CHAT.encode_request(whole)))
+
+
+def test_the_sdks_types_would_notice_a_wrong_block() -> None:
+    body = MESSAGES.encode_request(request(user("a", PNG)))
+    body["messages"][0]["content"][0]["source"].pop("data")
+    with pytest.raises(ValidationError):
+        read_out(MESSAGES_TYPE.validate_python(body))
+    chat = CHAT.encode_request(request(user("a", PNG)))
+    chat["messages"][0]["content"][0]["image_url"].pop("url")
+    with pytest.raises(ValidationError):
+        read_out(CHAT_TYPE.validate_python(chat))
+
+
+def read_out(value: Any) -> None:
+    """Walk through everything: pydantic checks an ``Iterable`` only while it is read."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        return
+    for item in value:
+        read_out(item)
 
 
 def test_consecutive_turns_of_a_role_become_one_and_blank_ones_are_not_sent() -> None:

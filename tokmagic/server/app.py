@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from secrets import token_hex
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -33,9 +32,9 @@ from tokmagic.core.tokens import count_request
 from . import rules
 from .engine import Engine
 from .generation import Generation, unless_gone
-from .guard import protocol_of
 from .listing import anthropic_models, openai_models
 from .rates import Buckets
+from .refusals import id_headers, protocol_of, refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,6 @@ class App:
         return JSONResponse(listed(list(self._models.values())))
 
     async def _count_tokens(self, http: HttpRequest) -> Response:
-        id = _request_id()
         try:
             body = await _body(http)
             body.pop("stream", None)
@@ -91,22 +89,21 @@ class App:
             model = self._model("messages", request.model)
             tokens = await self._count(request, self._counter(model.tokenizer))
         except WireError as error:
-            return _refusal("messages", error, id, {})
-        return JSONResponse({"input_tokens": tokens}, headers=_id_headers("messages", id))
+            return refusal("messages", error)
+        return JSONResponse({"input_tokens": tokens}, headers=id_headers("messages"))
 
     async def _reply(self, http: HttpRequest, protocol: Protocol) -> Response:
-        id = _request_id()
         try:
             call = await self._accept(http, protocol)
         except WireError as error:
-            return _refusal(protocol, error, id, {})
+            return refusal(protocol, error)
         buckets = self._buckets[protocol, call.model.id]
         short = buckets.take(rules.needs(call.request, protocol, call.input_tokens))
-        headers = self._rate_headers(protocol, buckets) | _id_headers(protocol, id)
+        headers = self._rate_headers(protocol, buckets)
         if short is not None:
             limited, wait = rules.rate_limited(protocol, call.model, short)
-            return _refusal(protocol, limited, id, headers | wait)
-        return await self._answer(http, call, buckets, headers)
+            return refusal(protocol, limited, headers | wait)
+        return await self._answer(http, call, buckets, headers | id_headers(protocol))
 
     async def _answer(self, http: HttpRequest, call: _Call, buckets: Buckets, headers: dict[str, str]) -> Response:
         def settle(produced: int) -> None:
@@ -160,19 +157,6 @@ async def _body(http: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def _request_id() -> str:
-    return f"req_{token_hex(12)}"
-
-
-def _id_headers(protocol: Protocol, id: str) -> dict[str, str]:
-    return {"request-id" if protocol == "messages" else "x-request-id": id}
-
-
-def _refusal(protocol: Protocol, error: WireError, id: str, headers: dict[str, str]) -> Response:
-    body = CODECS[protocol].encode_error(error, id)
-    return JSONResponse(body, error.status, headers | _id_headers(protocol, id))
-
-
 async def _no_route(http: HttpRequest, error: Exception) -> Response:
     return _failure(http, WireError(404, "not_found_error", f"There is nothing at {http.method} {http.url.path}."))
 
@@ -186,4 +170,4 @@ async def _failed(http: HttpRequest, error: Exception) -> Response:
 
 
 def _failure(http: HttpRequest, error: WireError) -> Response:
-    return _refusal(protocol_of(http.url.path, http.headers), error, _request_id(), {})
+    return refusal(protocol_of(http.url.path, http.headers), error)

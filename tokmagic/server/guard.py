@@ -11,12 +11,11 @@ from hmac import compare_digest
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokmagic.codecs import WireError
-from tokmagic.codecs.registry import CODECS
-from tokmagic.core.models import Protocol
+
+from .refusals import protocol_of, refusal
 
 MAX_BODY = 32 * 1024 * 1024
 
@@ -35,12 +34,11 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refusal = self._refusal(scope["method"], headers)
-        if refusal is None:
+        error = self._refusal(scope["method"], headers)
+        if error is None:
             await self._app(scope, self._bounded(receive), send)
         else:
-            codec = CODECS[protocol_of(scope["path"], headers)]
-            await JSONResponse(codec.encode_error(refusal), refusal.status)(scope, receive, send)
+            await refusal(protocol_of(scope["path"], headers), error)(scope, receive, send)
 
     def _refusal(self, method: str, headers: Headers) -> WireError | None:
         origin = headers.get("origin")
@@ -75,9 +73,3 @@ class Guard:
             return message
 
         return bounded
-
-
-def protocol_of(path: str, headers: Headers) -> Protocol:
-    """Whose words an error is told in: Anthropic's on its routes and to its clients, else OpenAI's."""
-    anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers
-    return "messages" if anthropic else "chat"
