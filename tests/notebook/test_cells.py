@@ -1,0 +1,194 @@
+"""Cells in a real kernel, answered by the embedded server, seen as a front end sees them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tokmagic.core.replies import RECEIPT_MIME
+
+
+def one_line(error: dict[str, Any]) -> str:
+    (line,) = error["traceback"]
+    assert line == f"{error['ename']}: {error['evalue']}"
+    assert "\n" not in line
+    return str(line)
+
+
+def test_a_cell_is_answered_as_markdown_with_its_receipt_and_binds_the_reply(kernel: Any) -> None:
+    kernel.run("topic = 'rivers'")
+    cell = kernel.run("%%llm answer <<\nTell me about {{topic}}.")
+    body, footer = cell.data[-2:]
+    assert set(body) == {"text/markdown", "text/plain"}
+    assert footer[RECEIPT_MIME]["model"] == "demo/claude"
+    assert footer[RECEIPT_MIME]["play"] is True
+    assert kernel.value("answer is _llm and answer.text") == repr(body["text/markdown"])
+    assert cell.reply["status"] == "ok"
+
+
+def test_a_long_answer_is_saved_once(kernel: Any) -> None:
+    cell = kernel.run("%%llm --max-tokens 900\nWrite 600 words about rivers.")
+    assert sum("text/markdown" in data for data in cell.data) == 1
+    assert kernel.value("_llm.text") == repr(cell.data[-2]["text/markdown"])
+    assert len(cell.messages) < 100
+
+
+def test_what_other_code_of_the_cell_printed_stays(kernel: Any) -> None:
+    cell = kernel.run(
+        "print('before')\nget_ipython().run_cell_magic('llm', '', 'Tell me about rivers.')\nprint('after')"
+    )
+    assert cell.text == "before\nafter\n"
+    assert any(RECEIPT_MIME in data for data in cell.data)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("%%llm --modle x\nhello", "ConfigurationError: Unknown option --modle. Did you mean --model?"),
+        ("%%llm\n{{not_there}}", "InvalidPrompt: {{not_there}}: not_there is not defined, so nothing was sent."),
+        ("%%llm\n   \n", "InvalidPrompt: The prompt is empty"),
+        ("%%llm -m demo/cloude\nhello", "UnknownModel: "),
+        ('%%llm --limit "0.000001 usd"\nhello', "BudgetExceeded: $0.000001/call"),
+        ("%tokens histroy", "ConfigurationError: Unknown word 'histroy' after %tokens. Did you mean history?"),
+        ("%tokens panel", "ConfigurationError: %tokens panel is not in this version."),
+        ("%tokens limit", "ConfigurationError: %tokens limit needs a limit"),
+        ("%tokens limit 'open", "ConfigurationError: A quote is not closed"),
+        ("%tokens history two", "ConfigurationError: %tokens history takes a whole number"),
+        ("%tokens count", "ConfigurationError: %tokens count needs a text"),
+    ],
+)
+def test_a_mistake_fails_the_cell_in_one_line(kernel: Any, code: str, message: str) -> None:
+    cell = kernel.run(code)
+    assert one_line(cell.error).startswith(message)
+    assert cell.reply["status"] == "error"
+
+
+def test_an_error_can_be_caught_as_any_other(kernel: Any) -> None:
+    kernel.run(
+        "import tokmagic as tm\n"
+        "try:\n    get_ipython().run_cell_magic('llm', '--limit \"0.000001 usd\"', 'hello')\n"
+        "except tm.BudgetExceeded as error:\n    caught = error.left"
+    )
+    assert kernel.value("caught") == "1000"
+
+
+def test_a_stopped_cell_keeps_what_had_arrived_and_says_so(kernel: Any) -> None:
+    kernel.run("partial = None")
+    cell = kernel.run("%%llm partial <<\nWrite 9,000 words about rivers.", interrupt_on="display_data")
+    assert one_line(cell.error).startswith("Interrupted: Stopped")
+    assert kernel.value("partial.stopped") == "True"
+    receipts = [data[RECEIPT_MIME] for data in cell.data if RECEIPT_MIME in data]
+    assert receipts[0]["badges"] == ["stopped"]
+    assert receipts[0]["quality"] in ("at least", "estimated")
+    assert kernel.run("%%llm\nTell me about rivers.").reply["status"] == "ok"
+
+
+def test_a_cell_stopped_while_it_waits_has_sent_nothing(kernel: Any) -> None:
+    kernel.run('%tokens limit "1 requests/minute by session"')
+    kernel.run("%%llm\nTell me about rivers.")
+    before = kernel.run("%tokens history").data[-1]["text/plain"]
+    cell = kernel.run("%%llm\nTell me about rivers.", interrupt_on="display_data")
+    status = next(message for message in cell.messages if message["msg_type"] == "display_data")
+    assert status["content"]["data"]["text/plain"].startswith("Waiting ")
+    assert one_line(cell.error) == "Interrupted: Stopped before anything was sent."
+    kernel.run("%config TokMagics.limits = []")
+    assert kernel.run("%tokens history").data[-1]["text/plain"] == before
+
+
+def test_a_key_in_a_variable_is_shown_by_no_error(kernel: Any) -> None:
+    kernel.run("secret = 'sk-abcdefghijklmnop123456'\n%xmode Verbose")
+    for code in ("%%llm --nonsense\n{{secret}}", "%%llm\n{{int(secret)}}", "%%llm -m demo/none\n{{secret}}"):
+        assert "abcdefghijklmnop" not in str(kernel.run(code).outputs)
+    kernel.run("%xmode Context")
+
+
+def test_a_captured_cell_is_captured(kernel: Any) -> None:
+    cell = kernel.run(
+        "from IPython.utils.capture import capture_output\n"
+        "with capture_output() as kept:\n    get_ipython().run_cell_magic('llm', '', 'Tell me about rivers.')"
+    )
+    assert cell.outputs == []
+    assert kernel.value("'rivers' in kept.outputs[-2].data['text/plain']") == "True"
+
+
+def test_an_answer_that_meets_its_bound_is_marked(kernel: Any) -> None:
+    cell = kernel.run("%%llm --max-tokens 5\nTell me about rivers.")
+    assert cell.data[-1][RECEIPT_MIME]["badges"] == ["cut off"]
+
+
+def test_a_cut_prompt_is_warned_of_above_the_answer(kernel: Any) -> None:
+    kernel.run("long = 'A sentence about rivers. ' * 4_000")
+    cell = kernel.run("%%llm -m demo/small --max-tokens 50 --truncate end\n{{long}}")
+    assert cell.data[0]["text/plain"].startswith("! Context truncated to fit: ")
+    assert cell.data[-1][RECEIPT_MIME]["dropped_tokens"] > 0
+    refused = kernel.run("%%llm -m demo/small --max-tokens 50 --truncate off\n{{long}}")
+    assert refused.error["ename"] == "RequestTooLarge"
+
+
+def test_an_answer_that_is_no_json_is_kept_and_fails_the_cell(kernel: Any) -> None:
+    cell = kernel.run("%%llm --format json\nTell me about rivers.")
+    assert one_line(cell.error).startswith("MalformedReply: The answer is not JSON")
+    assert kernel.value("_llm.text") == repr(cell.data[-2]["text/plain"])
+
+
+def test_text_is_shown_plain(kernel: Any) -> None:
+    cell = kernel.run("%%llm --format text --no-stream\nTell me about rivers.")
+    assert set(cell.data[-2]) == {"text/plain"}
+
+
+def test_an_estimate_sends_nothing(kernel: Any) -> None:
+    before = kernel.run("%tokens history").data[-1]["text/plain"]
+    cell = kernel.run("%%llm --estimate --max-tokens 100\nTell me about rivers.")
+    lines = cell.data[-1]["text/plain"].splitlines()
+    assert lines[0].split() == ["estimate", "nothing", "was", "sent"]
+    assert lines[1].split() == ["model", "demo/claude"]
+    assert "at most 100 tokens" in lines[3]
+    assert "play" in lines[4]
+    assert kernel.run("%tokens history").data[-1]["text/plain"] == before
+
+
+def test_a_dear_call_is_asked_for_and_sent_only_on_yes(kernel: Any) -> None:
+    code = "%%llm --confirm-above 0.0001\nTell me about rivers."
+    assert kernel.run(code, answer="y").reply["status"] == "ok"
+    assert one_line(kernel.run(code, answer="").error).startswith("BudgetExceeded: Not sent: the call can cost up to $")
+    assert "nobody can be asked here" in one_line(kernel.run(code).error)
+    assert kernel.run("%%llm --confirm-above 5\nTell me about rivers.").reply["status"] == "ok"
+
+
+def test_a_named_thread_is_continued_and_starts_afresh_on_new_while_other_cells_stand_alone(kernel: Any) -> None:
+    kernel.run("%%llm --thread essay\nOne.")
+    kernel.run("%%llm\nAlone.")
+    kernel.run("%%llm --thread essay\nTwo.")
+    assert kernel.run("%tokens threads").data[-1]["text/plain"].splitlines()[1].split() == ["essay", "4"]
+    kernel.run("%%llm --thread essay --new --estimate\nThree.")
+    assert kernel.run("%tokens threads").data[-1]["text/plain"].splitlines()[1].split() == ["essay", "4"]
+    kernel.run("%%llm --thread essay --new\nThree.")
+    assert kernel.run("%tokens threads").data[-1]["text/plain"].splitlines()[1].split() == ["essay", "2"]
+
+
+def test_the_gauge_shows_the_last_cell_the_session_and_every_limit(kernel: Any) -> None:
+    kernel.run("%%llm\nTell me about rivers.")
+    kernel.run('%tokens limit "500 usd/day"')
+    shown = kernel.run('%tokens limit "400 usd/day"').data[-1]["text/plain"]
+    assert "$400.00/day" in shown
+    assert "$500.00/day" not in shown
+    bundle = kernel.run("%tokens").data[-1]
+    assert "$400.00/day" in bundle["text/plain"]
+    assert "Session, play money" in bundle["text/plain"]
+    assert "<table" in bundle["text/html"]
+    kernel.run("%config TokMagics.limits = []")
+    assert "$400.00/day" not in kernel.run("%tokens limits").data[-1]["text/plain"]
+
+
+def test_tokens_of_a_text_and_of_a_variable_are_counted(kernel: Any) -> None:
+    kernel.run("poem = 'Roses are red. ' * 10")
+    counted = [kernel.run(f"%tokens count {what}").data[-1]["text/plain"] for what in ("poem", "'Roses are red.'")]
+    assert ["150" in text for text in counted] == [True, False]
+    assert all("demo/claude" in text for text in counted)
+
+
+def test_models_settings_and_words_are_listed(kernel: Any) -> None:
+    assert "demo/small" in kernel.run("%tokens models demo").data[-1]["text/plain"]
+    assert "demo/claude" in kernel.run("%tokens config").data[-1]["text/plain"]
+    assert "%tokens count TEXT|VAR" in kernel.run("%tokens help").data[-1]["text/plain"]
