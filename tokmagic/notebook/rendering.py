@@ -9,22 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol, assert_never
+from typing import Protocol
 
-from tokmagic.core.events import (
-    Compacted,
-    Completed,
-    Event,
-    Notice,
-    Planned,
-    ReasoningDelta,
-    Retrying,
-    Started,
-    TextDelta,
-    ToolCallDelta,
-    Truncated,
-    Waiting,
-)
+from tokmagic.core.events import Event, TextDelta
 from tokmagic.core.replies import Reply
 from tokmagic.notebook import markup, wording
 from tokmagic.notebook.live import Area, Live, Screen
@@ -80,19 +67,10 @@ class NotebookView:
     def show(self, event: Event) -> None:
         """Take in one event."""
         self._status.show(event)
-        match event:
-            case TextDelta():
-                self._grow(event.text)
-            case Truncated():
-                self._note(wording.truncated(event.cuts))
-            case Notice():
-                self._note(wording.one_line(event.text))
-            case Compacted():
-                self._note(f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens")
-            case Planned() | Started() | Waiting() | Retrying() | ReasoningDelta() | ToolCallDelta() | Completed():
-                pass
-            case _:
-                assert_never(event)
+        if isinstance(event, TextDelta):
+            self._grow(event.text)
+        elif line := wording.note(event):
+            self._note(line)
 
     def tick(self) -> None:
         """Count down; show what has come since the last drawing."""

@@ -7,22 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TextIO, assert_never
+from typing import TextIO
 
-from tokmagic.core.events import (
-    Compacted,
-    Completed,
-    Event,
-    Notice,
-    Planned,
-    ReasoningDelta,
-    Retrying,
-    Started,
-    TextDelta,
-    ToolCallDelta,
-    Truncated,
-    Waiting,
-)
+from tokmagic.core.events import Event, TextDelta
 from tokmagic.core.replies import Reply
 from tokmagic.notebook import wording
 from tokmagic.notebook.markup import Bundle, printable
@@ -53,20 +40,10 @@ class TerminalView:
     def show(self, event: Event) -> None:
         """Take in one event."""
         self._status.show(event)
-        match event:
-            case TextDelta():
-                if self._live:
-                    self._write(event.text)
-            case Truncated():
-                self._note(wording.truncated(event.cuts))
-            case Notice():
-                self._note(wording.one_line(event.text))
-            case Compacted():
-                self._note(f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens")
-            case Planned() | Started() | Waiting() | Retrying() | ReasoningDelta() | ToolCallDelta() | Completed():
-                pass
-            case _:
-                assert_never(event)
+        if self._live and isinstance(event, TextDelta):
+            self._write(event.text)
+        elif line := wording.note(event):
+            self._note(line)
 
     def tick(self) -> None:
         """Count down, where a line can be written over."""

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import assert_never
 
-from tokmagic.core.events import Retrying, Waiting
+from tokmagic.core.events import (
+    Compacted,
+    Completed,
+    Event,
+    Notice,
+    Planned,
+    ReasoningDelta,
+    Retrying,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Truncated,
+    Waiting,
+)
 from tokmagic.core.redaction import redact
-from tokmagic.core.replies import Cut, Receipt
+from tokmagic.core.replies import Receipt
 from tokmagic.core.snapshot import show_seconds
 from tokmagic.core.tokens import TokenCount
 
@@ -21,11 +34,22 @@ def retrying(event: Retrying) -> str:
     return one_line(f"Attempt {event.attempt} failed: {event.reason}. Trying again in {show_seconds(event.seconds)}.")
 
 
-def truncated(cuts: Iterable[Cut]) -> str:
-    """What was left out of the input, with numbers."""
-    found = tuple(cuts)
-    parts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in found)
-    return one_line(f"Context truncated to fit: {parts}")
+def note(event: Event) -> str:
+    """What a reader must know of an event besides the answer and the status: a cut, a compaction, a notice; or ""."""
+    match event:
+        case Truncated():
+            cuts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in event.cuts)
+            return one_line(f"Context truncated to fit: {cuts}")
+        case Compacted():
+            return f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens"
+        case Notice():
+            return one_line(event.text)
+        case Planned() | Started() | Waiting() | Retrying() | Completed():
+            return ""
+        case TextDelta() | ReasoningDelta() | ToolCallDelta():
+            return ""
+        case _:
+            assert_never(event)
 
 
 def show_count(tokens: TokenCount) -> str:
