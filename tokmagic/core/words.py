@@ -32,7 +32,7 @@ EXAMPLES = 'such as "5 usd/day", "200k tokens/session" or "50 requests/minute"'
 #: A comma between groups of three digits; any other comma is no part of a number.
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _WORDS = re.compile(
-    r"""\s*(?P<dollar>\$)?\s*(?P<number>[^\s$a-z/]+|nan|inf(?:inity)?)\s*(?P<size>[km](?![a-z]))?\s*
+    r"""\s*(?P<dollar>\$)?\s*(?P<number>[-+]?(?:nan|inf(?:inity)?)\b|[^\s$a-z/]+)\s*(?P<size>[km](?![a-z]))?\s*
         (?P<unit>[a-z_]+(?:[ ](?:tokens?))?)?\s*
         (?:(?:/|per\s+)\s*(?P<window>[a-z]+))?\s*
         (?:for\s+(?P<models>\S+))?\s*(?:by\s+(?P<scope>[a-z]+))?\s*""",
