@@ -38,6 +38,7 @@ from tokmagic.options import CallOptions, wishes_of
 from tokmagic.parts import Parts
 
 log = logging.getLogger("tokmagic")
+log.addHandler(logging.NullHandler())
 T = TypeVar("T")
 
 #: Seconds a hold outlives its call's deadline before it counts as a dead owner's.

@@ -122,6 +122,7 @@ def test_a_cut_prompt_is_warned_of_above_the_answer(kernel: Any) -> None:
     cell = kernel.run("%%llm -m demo/small --max-tokens 50 --truncate end\n{{long}}")
     assert cell.data[0]["text/plain"].startswith("! Context truncated to fit: ")
     assert cell.data[-1][RECEIPT_MIME]["dropped_tokens"] > 0
+    assert cell.text == ""
     refused = kernel.run("%%llm -m demo/small --max-tokens 50 --truncate off\n{{long}}")
     assert refused.error["ename"] == "RequestTooLarge"
 
