@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import anthropic
@@ -9,13 +9,15 @@ import openai
 import pytest
 
 from tokmagic.codecs.failures import failure
+from tokmagic.core.counters import Counter
 from tokmagic.core.errors import RateLimited
+from tokmagic.core.messages import Request
 from tokmagic.core.models import Model
 from tokmagic.server import EmbeddedServer, start_server
+from tokmagic.server.engine import Piece
 from tokmagic.tokenizers import counter
 
 HI: Any = [{"role": "user", "content": "Hi"}]
-NEED = 10
 
 
 def send(server: EmbeddedServer, path: str = "/v1/messages", **fields: Any) -> httpx2.Response:
@@ -142,6 +144,46 @@ def test_a_client_that_gives_up_on_a_whole_reply_ends_the_generation_too(
         with pytest.raises(httpx2.ReadTimeout):
             httpx2.post(f"{server.url}/v1/messages", json=body, headers={"x-api-key": server.token}, timeout=0.3)
         assert endless.ended.wait(10)
+
+
+def test_a_hung_up_answer_is_charged_for_what_was_produced(endless: Any, limited_claude: Callable[..., Model]) -> None:
+    model = limited_claude("3 output_tokens/minute")
+    with start_server([model], counter, engine=endless, clock=lambda: 0.0) as server, httpx2.Client() as client:
+        body = {"model": "claude", "max_tokens": 9, "messages": HI, "stream": True}
+        with client.stream(
+            "POST", f"{server.url}/v1/messages", json=body, headers={"x-api-key": server.token}
+        ) as reply:
+            seen = b""
+            for chunk in reply.iter_raw():
+                seen += chunk
+                if b"three" in seen:
+                    break
+        assert endless.ended.wait(10)
+        assert send(server).status_code == 429
+
+
+def test_a_request_that_is_too_large_is_told_the_limits_too(
+    limited: Any, limited_claude: Callable[..., Model], limited_chat: Callable[..., Model]
+) -> None:
+    server = limited.start(limited_claude("5 requests/minute"), limited_chat("5 requests/minute"))
+    assert send(server, max_tokens=10**6).headers["anthropic-ratelimit-requests-remaining"] == "5"
+    assert send(server, "/v1/chat/completions", max_tokens=10**6).headers["x-ratelimit-remaining-requests"] == "5"
+
+
+class Failing:
+    """An engine that breaks behind its first words."""
+
+    async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
+        yield [Piece("Well", 1)]
+        raise RuntimeError("the engine broke")
+
+
+def test_an_engine_that_breaks_never_looks_like_a_whole_answer(limited_claude: Callable[..., Model]) -> None:
+    with start_server([limited_claude()], counter, engine=Failing()) as server:
+        with pytest.raises(httpx2.RemoteProtocolError):
+            send(server, stream=True)
+        whole = send(server)
+    assert (whole.status_code, whole.json()["error"]["type"]) == (500, "api_error")
 
 
 def test_closing_the_server_ends_a_running_answer(endless: Any, limited_claude: Callable[..., Model]) -> None:

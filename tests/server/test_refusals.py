@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import anthropic
@@ -10,6 +11,7 @@ import pytest
 from tokmagic.codecs.failures import failure
 from tokmagic.core.errors import AuthenticationFailed, ContextLengthExceeded, ProviderError, RequestRejected
 from tokmagic.server import EmbeddedServer, start_server
+from tokmagic.server.run import open_listener
 from tokmagic.tokenizers import counter
 
 HI: Any = [{"role": "user", "content": "Hi"}]
@@ -170,6 +172,12 @@ def test_a_closed_server_answers_no_more_and_closing_twice_is_nothing() -> None:
     server.close()
     with pytest.raises(httpx2.ConnectError):
         post(server)
+
+
+def test_the_server_listens_on_loopback_only_and_sends_small_packets_without_delay() -> None:
+    with open_listener() as listener:
+        assert listener.getsockname()[0] == "127.0.0.1"
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 def test_the_token_does_not_show(server: EmbeddedServer) -> None:

@@ -221,11 +221,7 @@ class MessagesEncoder:
             "stop_sequence": None,
             "usage": encode_usage(usage) | {"output_tokens": 1},
         }
-        return _encode({"type": "message_start", "message": message}) + self.ping()
-
-    def ping(self) -> bytes:
-        """A sign of life that says nothing."""
-        return _encode({"type": "ping"})
+        return _encode({"type": "message_start", "message": message}) + _encode({"type": "ping"})
 
     def text(self, text: str) -> bytes:
         """See ``StreamEncoder``."""

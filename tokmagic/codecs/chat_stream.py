@@ -159,10 +159,6 @@ class ChatEncoder:
         """See ``StreamEncoder``; this protocol states the input only at the end."""
         return self._choice({"role": "assistant", "content": "", "refusal": None})
 
-    def ping(self) -> bytes:
-        """A sign of life that says nothing."""
-        return b": keep-alive\n\n"
-
     def text(self, text: str) -> bytes:
         """See ``StreamEncoder``."""
         return self._head + encode_basestring_ascii(text).encode("ascii") + self._tail

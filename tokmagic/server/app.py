@@ -83,27 +83,34 @@ class App:
 
     async def _count_tokens(self, http: HttpRequest) -> Response:
         try:
-            body = await _body(http)
-            body.pop("stream", None)
-            request = CODECS["messages"].decode_request({"max_tokens": 1, **body})
+            request = CODECS["messages"].decode_request({"max_tokens": 1, **await _body(http)})
             model = self._model("messages", request.model)
-            tokens = await self._count(request, self._counter(model.tokenizer))
         except WireError as error:
             return refusal("messages", error)
+        tokens = await self._count(request, self._counter(model.tokenizer))
         return JSONResponse({"input_tokens": tokens}, headers=id_headers("messages"))
 
     async def _reply(self, http: HttpRequest, protocol: Protocol) -> Response:
         try:
-            call = await self._accept(http, protocol)
+            request = CODECS[protocol].decode_request(await _body(http))
+            model = self._model(protocol, request.model)
         except WireError as error:
             return refusal(protocol, error)
-        buckets = self._buckets[protocol, call.model.id]
-        short = buckets.take(rules.needs(call.request, protocol, call.input_tokens))
-        headers = self._rate_headers(protocol, buckets)
-        if short is not None:
-            limited, wait = rules.rate_limited(protocol, call.model, short)
-            return refusal(protocol, limited, headers | wait)
-        return await self._answer(http, call, buckets, headers | id_headers(protocol))
+        buckets, limited = self._buckets[protocol, model.id], dict[str, str]()
+        try:
+            call = await self._checked(request, model)
+            short = buckets.take(rules.needs(call.request, protocol, call.input_tokens))
+            if short is not None:
+                limited = rules.retry_headers(protocol, short)
+                raise rules.rate_limited(protocol, model, short)
+        except WireError as error:
+            return refusal(protocol, error, self._rate_headers(protocol, buckets) | limited)
+        return await self._answer(http, call, buckets, self._rate_headers(protocol, buckets) | id_headers(protocol))
+
+    async def _checked(self, request: Request, model: Model) -> _Call:
+        counter = self._counter(model.tokenizer)
+        tokens = await self._count(request, counter)
+        return _Call(rules.fitted(request, model, tokens), model, counter, tokens)
 
     async def _answer(self, http: HttpRequest, call: _Call, buckets: Buckets, headers: dict[str, str]) -> Response:
         def settle(produced: int) -> None:
@@ -116,13 +123,6 @@ class App:
             return _Events(generation.stream(self._engine, created), headers=headers, media_type="text/event-stream")
         body = await unless_gone(http, lambda: generation.whole(self._engine, created))
         return JSONResponse(body, headers=headers) if body is not None else Response(status_code=499)
-
-    async def _accept(self, http: HttpRequest, protocol: Protocol) -> _Call:
-        request = CODECS[protocol].decode_request(await _body(http))
-        model = self._model(protocol, request.model)
-        counter = self._counter(model.tokenizer)
-        tokens = await self._count(request, counter)
-        return _Call(rules.fitted(request, model, tokens), model, counter, tokens)
 
     async def _count(self, request: Request, counter: Counter) -> int:
         return int(await asyncio.to_thread(count_request, request.messages, request.tools, counter))

@@ -88,19 +88,24 @@ def owed(protocol: Protocol, produced: int) -> Mapping[Unit, int]:
     return {"output_tokens": produced - 1, "tokens": produced - 1} if protocol == "messages" else {}
 
 
-def rate_limited(protocol: Protocol, model: Model, short: Shortage) -> tuple[WireError, dict[str, str]]:
-    """The refusal for want of room in this minute, and the headers that say when to come again."""
-    limit, wait = short.limit, max(0.0, short.seconds)
-    headers = {"retry-after": str(max(1, math.ceil(wait)))}
-    unit = limit.unit.replace("_", " ")
+def rate_limited(protocol: Protocol, model: Model, short: Shortage) -> WireError:
+    """The refusal for want of room in this minute."""
+    limit = short.limit
     if protocol == "messages":
+        unit = limit.unit.replace("_", " ")
         message = f"This request would exceed your rate limit of {limit.amount:,} {unit} per minute."
-        return WireError(429, "rate_limit_error", message), headers
-    kind, short_name = ("requests", "RPM") if limit.unit == "requests" else ("tokens", "TPM")
-    used = limit.amount - max(0, int(short.room))
+        return WireError(429, "rate_limit_error", message)
+    kind, letters = ("requests", "RPM") if limit.unit == "requests" else ("tokens", "TPM")
     message = (
-        f"Rate limit reached for {model.id} on {kind} per min ({short_name}): Limit {limit.amount}, Used {used}, "
-        f"Requested {short.needed}. Please try again in {duration(wait)}."
+        f"Rate limit reached for {model.id} on {kind} per min ({letters}): Limit {limit.amount}, "
+        f"Used {limit.amount - max(0, int(short.room))}, Requested {short.needed}. "
+        f"Please try again in {duration(short.seconds)}."
     )
-    headers["retry-after-ms"] = str(max(1, math.ceil(wait * 1000)))
-    return WireError(429, kind, message, code="rate_limit_exceeded"), headers
+    return WireError(429, kind, message, code="rate_limit_exceeded")
+
+
+def retry_headers(protocol: Protocol, short: Shortage) -> dict[str, str]:
+    """The headers that say when to come again: whole seconds, and OpenAI's milliseconds."""
+    seconds = {"retry-after": str(max(1, math.ceil(short.seconds)))}
+    exact = {} if protocol == "messages" else {"retry-after-ms": str(max(1, math.ceil(short.seconds * 1000)))}
+    return seconds | exact

@@ -88,7 +88,7 @@ def start_server(
     Raises:
         TokmagicError: it did not start.
     """
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = open_listener()
     port, token = listener.getsockname()[1], f"demo-{token_urlsafe(24)}"
     app = App(models, counter, engine or DemoEngine(pace), clock).asgi()
     config = uvicorn.Config(
@@ -109,6 +109,17 @@ def start_server(
     if not server.settled.wait(START_SECONDS) or not server.started:
         raise TokmagicError(f"The embedded server did not start within {START_SECONDS:.0f} s on port {port}.")
     return EmbeddedServer(f"http://127.0.0.1:{port}", token, server, thread)
+
+
+def open_listener() -> socket.socket:
+    """A listening loopback socket on a free port.
+
+    It names its protocol: asyncio turns off the delay of small packets (40 ms a reply) only where TCP is named.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
 
 
 def _run(server: _Server, listener: socket.socket) -> None:
