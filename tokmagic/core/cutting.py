@@ -16,6 +16,8 @@ from .graphemes import boundaries
 STRIDES = (16_384, 1_024, 64)
 #: Characters that are searched grapheme by grapheme, at most.
 NARROW = 128
+#: Characters beyond a fitting part in which a longer one is looked for, if counting takes this many or fewer.
+AHEAD, CHEAP = 16, 512
 #: Characters probed first to learn the rate of a stretch without seams.
 SAMPLE = 4_096
 
@@ -100,7 +102,18 @@ def longest(side: Side, most: int) -> tuple[int, int]:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if side.tokens(sizes[middle]) <= most else (low, middle)
-    return sizes[low], side.tokens(sizes[low])
+    return _further(side, sizes[low], most)
+
+
+def _further(side: Side, size: int, most: int) -> tuple[int, int]:
+    """The longest of the next few parts that has at most ``most`` tokens: to end a word may take fewer of them."""
+    while size - side.mark[0] <= CHEAP:
+        ahead = side.graphemes(size, min(size + AHEAD, side.length))[1:]
+        fitting = next((longer for longer in reversed(ahead) if side.tokens(longer) <= most), None)
+        if fitting is None:
+            break
+        size = fitting
+    return size, side.tokens(size)
 
 
 def _bracket(side: Side, most: int) -> tuple[int, int]:

@@ -53,6 +53,9 @@ class TokenCount(int):
         self.exact, self.margin, self.tokenizer = exact, margin, tokenizer
         return self
 
+    def __str__(self) -> str:
+        return f"{int(self)}"
+
     def __repr__(self) -> str:
         quality = "exact" if self.exact else f"±{self.margin:,}"
         return f"TokenCount({int(self):,}, {quality}, {self.tokenizer})"

@@ -1,0 +1,144 @@
+"""A truncated text fits, could not be longer, and splits no grapheme, whatever the text."""
+
+import pytest
+import regex
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.graphemes import boundaries
+from tokmagic.core.truncation import STRATEGIES, Span, truncate, without
+from tokmagic.tokenizers import counter
+
+NAMES = ("o200k_base", "cl100k_base", "estimate")
+ALPHABETS = (
+    "abc XYZ'stl ", "  \t\n\r\n\u3000\u00a0", "0123٣½", "éßøЖд", "中文。、", "हिन्दीक्ष", "한국어", "😀👍🏽", "🇩🇪🇫🇷",
+    "👨‍👩‍👧", "!?.,/-_=+'\"(){}", "\u0301\u200d\ufe0f", "ไทย", "\x00\x1c\x85", "עبع", "\u0d4e\u0600",
+    "\ud800\udc00\ud83d",
+)  # fmt: skip
+RUNS = st.builds(
+    lambda text, times: text * times, st.text("".join(ALPHABETS), max_size=6), st.sampled_from([1, 1, 2, 40])
+)
+MIXED = st.lists(RUNS, min_size=1, max_size=12).map("".join)
+FOCUSED = st.sampled_from(ALPHABETS).flatmap(lambda alphabet: st.text(alphabet, min_size=1, max_size=200))
+TEXTS = st.one_of(MIXED, FOCUSED, st.text(min_size=1, max_size=100))
+
+
+def grapheme_ends(text):
+    return [0, *(match.end() for match in regex.finditer(r"\X", text))]
+
+
+def one_grapheme_more(text, cut, strategy):
+    ends = grapheme_ends(text)
+    if strategy == "end":
+        return text[: next(end for end in ends if end > cut.start)]
+    return text[next(end for end in reversed(ends) if end < cut.end) :]
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS, share=st.floats(0, 1.2), strategy=st.sampled_from(["end", "start"]), name=st.sampled_from(NAMES))
+def test_what_is_left_fits_is_maximal_and_adds_up(text, share, strategy, name):
+    counted = counter(name)
+    total = counted.count(text)
+    most = max(1, int(total * share))
+    cut = truncate(text, most, strategy, counted)
+    assert counted.count(cut.text) == cut.tokens <= most
+    assert cut.tokens + cut.dropped_tokens == total
+    assert without(text, cut.cuts) == cut.text
+    assert cut.strategy == strategy
+    if total <= most:
+        assert cut.text == text
+    for span in cut.cuts:
+        assert {span.start, span.end} <= set(grapheme_ends(text))
+        assert counted.count(one_grapheme_more(text, span, strategy)) > most
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=TEXTS, most=st.integers(1, 60), strategy=st.sampled_from(sorted(STRATEGIES)), name=st.sampled_from(NAMES))
+def test_every_strategy_keeps_order_fits_and_does_nothing_the_second_time(text, most, strategy, name):
+    counted = counter(name)
+    cut = truncate(text, most, strategy, counted)
+    assert counted.count(cut.text) == cut.tokens <= most
+    characters = iter(text)
+    assert all(character in characters for character in cut.text)
+    assert truncate(cut.text, most, strategy, counted).cuts == ()
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=TEXTS, data=st.data())
+def test_boundaries_are_those_of_the_grapheme_clusters(text, data):
+    low = data.draw(st.integers(0, len(text)))
+    high = data.draw(st.integers(low, len(text)))
+    ends = grapheme_ends(text)
+    first = max(end for end in ends if end <= low)
+    last = min(end for end in ends if end >= high)
+    assert boundaries(text, low, high) == [end for end in ends if first <= end <= last]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strategy", ["end", "start"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The quick brown fox. " * 6_000, "x" * 70_000, "qzjx" * 20_000, " " * 70_000, "31415" * 14_000, "🇩🇪" * 2_000,
+        "aBcD" * 18_000, "e\u0301-" * 14_000, "中文" * 30_000, "\n" * 50_000 + "end", "a " * 20_000 + "-" * 90_000,
+    ],
+    ids=[
+        "prose", "one letter", "letters", "spaces", "digits", "flags",
+        "mixed case", "accents", "chinese", "lines", "words and a rule",
+    ],
+)  # fmt: skip
+def test_long_texts_of_any_kind_are_cut_to_the_grapheme(text, strategy, name):
+    counted = counter(name)
+    total = counted.count(text)
+    for most in (total // 20, total * 9 // 10):
+        (span,) = truncate(text, most, strategy, counted, total=total).cuts
+        left = without(text, (span,))
+        assert counted.count(left) <= most < counted.count(one_grapheme_more(text, span, strategy))
+
+
+def test_only_what_is_kept_is_counted():
+    class Watched:
+        name, exact, seen = "watched", True, 0
+
+        def __init__(self):
+            self.inner = counter("o200k_base")
+            self.seam_after, self.seam_before = self.inner.seam_after, self.inner.seam_before
+
+        def count(self, text):
+            self.seen += len(text)
+            return self.inner.count(text)
+
+    text = "The quick brown fox jumps over the lazy dog. " * 20_000
+    for strategy in ("end", "start"):
+        watched = Watched()
+        cut = truncate(text, 10_000, strategy, watched)
+        assert watched.seen < 1.5 * len(cut.text)
+        assert cut.dropped_tokens + cut.tokens == counter("o200k_base").count(text)
+        known = truncate(text, 10_000, strategy, watched, total=190_000)
+        watched.seen = 0
+        assert known.dropped_tokens == 180_000
+        assert watched.seen == 0
+
+
+def test_the_report_names_what_is_gone():
+    cut = truncate("one two three four", 2, "end", counter("o200k_base"))
+    assert (cut.text, cut.tokens, cut.dropped_tokens, cut.cuts) == ("one two", 2, 2, (Span(7, 18),))
+    cut = truncate("one two three four", 2, "start", counter("o200k_base"))
+    assert (cut.text, cut.cuts) == (" three four", (Span(0, 7),))
+
+
+def test_a_grapheme_that_does_not_fit_is_left_out_whole():
+    family = "👨‍👩‍👧‍👦"
+    assert truncate(family, 3, "end", counter("o200k_base")).text == ""
+
+
+@pytest.mark.parametrize("most", [0, -5])
+def test_less_than_one_token_is_refused(most):
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        truncate("text", most, "end", counter("estimate"))
+
+
+def test_an_unknown_strategy_is_refused_by_naming_the_known():
+    with pytest.raises(ConfigurationError, match="use one of end, start"):
+        truncate("text", 5, "sideways", counter("estimate"))

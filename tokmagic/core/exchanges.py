@@ -1,0 +1,63 @@
+"""What may leave a conversation together, so that what is left is one that every provider takes.
+
+An **exchange** is a question (a user's message with no tool result) with all that follows up to the next question. Out
+of one that stays, a **tool round** may leave: an assistant's turn that calls tools, with the results up to the next
+assistant's turn. Messages are known by their index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+from .messages import Message, ToolCall, ToolResult
+
+
+def is_question(message: Message) -> bool:
+    """Whether a conversation can start with this message."""
+    return message.role == "user" and not any(isinstance(part, ToolResult) for part in message.parts)
+
+
+def exchanges(messages: Sequence[Message], turns: Sequence[int]) -> list[list[int]]:
+    """The exchanges of the ``turns``, the oldest first; what precedes the first question stands for one."""
+    starts = [place for place, turn in enumerate(turns) if is_question(messages[turn])]
+    return _split(turns, starts)
+
+
+def tool_rounds(messages: Sequence[Message], exchange: Sequence[int]) -> list[list[int]]:
+    """The tool rounds of an exchange, the oldest first."""
+    starts = [place for place, turn in enumerate(exchange) if messages[turn].role == "assistant"]
+    return [part for part in _split(exchange, starts) if _is_answered(messages[turn] for turn in part)]
+
+
+def droppable(messages: Sequence[Message], turns: Sequence[int], kept: Iterable[int]) -> Iterator[list[int]]:
+    """What may leave, in the order in which it should: whole exchanges, then tool rounds of those that stay.
+
+    Args:
+        messages: the conversation.
+        turns: the indices of those messages that are still there, without the system's.
+        kept: indices that must stay.
+    """
+    protected = set(kept)
+    staying = []
+    for exchange in exchanges(messages, turns):
+        if protected.isdisjoint(exchange):
+            yield exchange
+        else:
+            staying.append(exchange)
+    for exchange in staying:
+        yield from (part for part in tool_rounds(messages, exchange) if protected.isdisjoint(part))
+
+
+def _is_answered(messages: Iterable[Message]) -> bool:
+    """Whether every tool call has its result among these messages, and every result its call, and there is one."""
+    parts = [part for message in messages for part in message.parts]
+    calls = {part.id for part in parts if isinstance(part, ToolCall)}
+    results = {part.call_id for part in parts if isinstance(part, ToolResult)}
+    return bool(calls) and calls == results
+
+
+def _split(turns: Sequence[int], starts: Sequence[int]) -> list[list[int]]:
+    """The turns in runs that begin at these places; those before the first are a run too."""
+    places = sorted({0, *starts, len(turns)})
+    return [list(turns[start:end]) for start, end in pairwise(places)]
