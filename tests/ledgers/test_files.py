@@ -16,6 +16,7 @@ import pytest
 from tokmagic.core.book import BOOK_VERSION, Entry
 from tokmagic.core.errors import ConfigurationError, LedgerError
 from tokmagic.ledgers.entries import COLUMNS, LASTING
+from tokmagic.ledgers.files import journal_mode
 from tokmagic.ledgers.memory import MemoryLedger
 from tokmagic.ledgers.registry import open_ledger
 from tokmagic.ledgers.schema import APPLICATION_ID, MIGRATIONS, migrate
@@ -119,6 +120,40 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_the_book_is_refused(tmp_path: Path) -> None:
     (tmp_path / "book").mkdir()
     assert "cannot be opened" in refusal(tmp_path / "book")
+
+
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [
+        ((3, 40, 1), "TRUNCATE"),
+        ((3, 44, 5), "TRUNCATE"),
+        ((3, 44, 6), "WAL"),
+        ((3, 45, 0), "TRUNCATE"),
+        ((3, 50, 6), "TRUNCATE"),
+        ((3, 50, 7), "WAL"),
+        ((3, 51, 2), "TRUNCATE"),
+        ((3, 51, 3), "WAL"),
+        ((3, 52, 0), "WAL"),
+    ],
+)
+def test_a_write_ahead_log_is_used_only_where_it_cannot_be_damaged(version: tuple[int, ...], mode: str) -> None:
+    assert journal_mode(version) == mode
+
+
+def test_a_book_with_a_write_ahead_log_keeps_it_and_is_used_by_two_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    SQLiteLedger(path).close()
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    ledgers = [SQLiteLedger(path), SQLiteLedger(path)]
+    for number in range(10):
+        ledgers[number % 2].reserve(Entry(str(number), "", 1.0, "m", lease_until=9e9), (), "")
+    assert len(ledgers[0].entries()) == 10
+    for ledger in ledgers:
+        ledger.close()
+    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert db.execute("SELECT count(*) FROM entries").fetchone() == (10,)
+    db.close()
 
 
 FULL_DISK = """

@@ -1,8 +1,7 @@
 """The file the book lies in: one connection, one transaction at a time, and every failure in one line.
 
-Writers pass the lock file first, then SQLite. The journal is a rollback journal with full syncs: what is committed
-survives a power cut, it works on every SQLite version, and with one writer at a time it is faster than a write-ahead
-log of the same durability. A forked child never uses its parent's handle: no transaction is open while a process forks,
+Every transaction passes the lock file first, then SQLite. What is committed survives a power cut, whatever the journal.
+A forked child never uses its parent's handle: no transaction is open while a process forks,
 and the child opens the file anew.
 """
 
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 from weakref import WeakSet
 
 from tokmagic.core.errors import LedgerError
@@ -78,8 +78,10 @@ class BookFile:
 
     def close(self) -> None:
         """Close the connection. Closing twice is a no-op."""
-        with self._lock:
+        with self._lock, self._one_line():
             self._closed = True
+            with self._file.held() if self._file is not None and self._db is not None else nullcontext():
+                self._drop_connection()
             self._drop()
 
     def _gate(self) -> AbstractContextManager[None]:
@@ -102,8 +104,7 @@ class BookFile:
         db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             if self.path != MEMORY:
-                db.execute("PRAGMA journal_mode = TRUNCATE")
-                db.execute("PRAGMA synchronous = FULL")
+                _set_journal(db)
             db.execute("BEGIN IMMEDIATE")
             migrate(db, self.path)
             db.execute("COMMIT")
@@ -112,10 +113,13 @@ class BookFile:
             raise
         return db
 
-    def _drop(self) -> None:
+    def _drop_connection(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+    def _drop(self) -> None:
+        self._drop_connection()
         if self._file is not None:
             self._file.close()
 
@@ -144,6 +148,26 @@ class BookFile:
         """Forget the parent's handles; the next use opens the book anew."""
         self._drop()
         self._lock.release()
+
+
+def journal_mode(version: tuple[int, ...]) -> Literal["WAL", "TRUNCATE"]:
+    """A write-ahead log takes a third of the time, but SQLite before these versions can damage it.
+
+    The damage needs a writer and a checkpoint of two processes at the same instant.
+    """
+    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
+    return "WAL" if mended else "TRUNCATE"
+
+
+def _set_journal(db: sqlite3.Connection) -> None:
+    """Choose the journal; a book that a newer SQLite gave a write-ahead log keeps it, for others may be using it.
+
+    Behind the lock file that is safe: no two processes write or checkpoint at once.
+    """
+    db.execute("PRAGMA synchronous = FULL")
+    (mode,) = db.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        db.execute(f"PRAGMA journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
 
 
 _opened: WeakSet[BookFile] = WeakSet()

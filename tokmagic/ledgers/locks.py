@@ -33,7 +33,8 @@ else:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-PACE = 0.0005
+#: Seconds between two tries.
+PACE = 0.0002
 
 
 class LockFile:
