@@ -17,6 +17,7 @@ from tokmagic.core.book import BOOK_VERSION, Entry
 from tokmagic.core.errors import ConfigurationError, LedgerError
 from tokmagic.ledgers.entries import COLUMNS, LASTING
 from tokmagic.ledgers.files import journal_mode
+from tokmagic.ledgers.locks import LockFile
 from tokmagic.ledgers.memory import MemoryLedger
 from tokmagic.ledgers.registry import open_ledger
 from tokmagic.ledgers.schema import APPLICATION_ID, MIGRATIONS, migrate
@@ -156,6 +157,16 @@ def test_a_book_with_a_write_ahead_log_keeps_it_and_is_used_by_two_at_once(tmp_p
     db.close()
 
 
+def test_the_lock_file_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:
+    first, second = LockFile(tmp_path / "lock", patience=0), LockFile(tmp_path / "lock", patience=0)
+    with first.held(), pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second.held():
+        pass
+    with second.held():
+        pass
+    first.close()
+    second.close()
+
+
 FULL_DISK = """
 import resource, sys
 from tokmagic.core.book import Entry
@@ -190,12 +201,15 @@ def test_a_disk_that_takes_no_more_is_one_line_and_loses_nothing(tmp_path: Path)
 FORK = """
 import os, sys
 from tokmagic.core.book import Entry
+from tokmagic.ledgers.memory import MemoryLedger
 from tokmagic.ledgers.sqlite import SQLiteLedger
 
-ledger = SQLiteLedger(sys.argv[1])
-ledger.reserve(Entry("before", "", 1.0, "m", lease_until=9e9), (), "")
+ledger, memory = SQLiteLedger(sys.argv[1]), MemoryLedger()
+for each in (ledger, memory):
+    each.reserve(Entry("before", "", 1.0, "m", lease_until=9e9), (), "")
 child = os.fork()
 if child == 0:
+    assert memory.entries() == ()
     for number in range(50):
         ledger.reserve(Entry(f"child-{number}", "", 2.0, "m", lease_until=9e9), (), "")
     os._exit(0)
@@ -203,6 +217,7 @@ for number in range(50):
     ledger.reserve(Entry(f"parent-{number}", "", 2.0, "m", lease_until=9e9), (), "")
 assert os.waitpid(child, 0)[1] == 0
 assert len(ledger.entries()) == 101
+assert len(memory.entries()) == 1
 """
 
 
