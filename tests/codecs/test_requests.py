@@ -144,6 +144,7 @@ def test_texts_of_one_message_are_joined_without_loss() -> None:
     said = Message("user", (Text("a"), Text("\n"), Text("b"), PNG, Text(" ")))
     assert [block.get("text") for block in messages_of(said)[0]["content"]] == ["a\nb", None]
     assert chat_of(Message("user", (Text("a"), Text("\n"), Text("b"))))[0]["content"] == "a\nb"
+    assert [part["type"] for part in chat_of(Message("user", (Text(" "), PNG)))[0]["content"]] == ["image_url"]
 
 
 def test_system_text_goes_where_each_protocol_wants_it() -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anthropic.types.beta import BetaRawMessageStreamEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openai.types.chat import ChatCompletionChunk
+from pydantic import TypeAdapter
 
 from tokmagic.codecs import StreamDecoder, WireError
 from tokmagic.codecs.registry import CODECS
@@ -133,6 +136,14 @@ def test_parallel_tool_calls_are_told_apart_while_they_arrive(
     assert [ToolCall(id, called, text or "{}") for id, called, text in calls.values()] == expected
 
 
+def test_the_recorded_streams_are_what_the_sdks_types_describe(recorded: tuple[str, bytes]) -> None:
+    name, stream = recorded
+    described = TypeAdapter[Any](BetaRawMessageStreamEvent if name.startswith("messages") else ChatCompletionChunk)
+    for kind, data in SSEDecoder().feed(stream):
+        if kind not in ("ping", "weather_report") and data != "[DONE]":
+            described.validate_json(data.replace("a_reason_of_next_year", "end_turn"))
+
+
 def test_every_cut_ends_incomplete_or_with_the_whole_answer(recorded: tuple[str, bytes], read: Read) -> None:
     name, stream = recorded
     for cut in range(len(stream)):
@@ -183,6 +194,26 @@ def test_a_chat_stream_whose_finish_reason_stays_null_is_incomplete(
     assert decoder.partial().text == "Hi"
 
 
+@pytest.mark.parametrize("lost", ["event: message_delta", "event: content_block_stop", "event: message_start"])
+def test_an_end_without_what_must_come_before_it_is_malformed(
+    lost: str, read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    events = stream_of("messages_text").decode().split("\n\n")
+    stream = "\n\n".join(event for event in events if not event.startswith(lost)).encode()
+    with pytest.raises(MalformedReply):
+        read("messages", stream)
+
+
+def test_usage_that_comes_with_every_chunk_does_not_end_the_reply_early(
+    read: Read, stream_of: Callable[[str], bytes]
+) -> None:
+    running = b'"finish_reason":null}],"usage":{"prompt_tokens":5,"completion_tokens":1}}'
+    final = b'"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":9}}'
+    stream = stream_of("chat_no_usage").replace(b'"finish_reason":null}]}', running)
+    _, events = read("chat", stream.replace(b'"finish_reason":"stop"}]}', final))
+    assert events[-1] == Finished(Answer((Text("Hi"),), Usage(5, output_tokens=9), "end", "llama", "ol-1"))
+
+
 @pytest.mark.parametrize("reason", [b"insufficient_system_resource", b"error"])
 def test_a_service_that_gives_up_in_mid_reply_breaks_the_stream(
     reason: bytes, read: Read, stream_of: Callable[[str], bytes]
@@ -221,7 +252,16 @@ def test_an_error_event_is_typed_before_the_reply_and_breaks_it_afterwards(
 @pytest.mark.parametrize("name", ["messages", "chat"])
 @pytest.mark.parametrize(
     "data",
-    ["{", "", "7", "null", '["x"]', '{"type":[],"choices":5}', '{"type":"content_block_delta","choices":[{}]}'],
+    [
+        "{",
+        "",
+        "7",
+        "null",
+        '["x"]',
+        '{"type":[],"choices":5}',
+        '{"type":"content_block_delta","choices":[{}]}',
+        '{"choices":[{"delta":{"content":"\\ud800"}}]}',
+    ],
 )
 def test_data_that_is_no_event_is_a_malformed_reply(name: str, data: str, read: Read) -> None:
     stream = f"data: {data}\n\n".encode()

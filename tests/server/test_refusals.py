@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 from typing import Any
 
@@ -125,7 +126,8 @@ def test_a_preflight_is_not_answered_with_permission(server: EmbeddedServer) -> 
 
 def test_only_json_is_read(server: EmbeddedServer) -> None:
     assert post(server, content=b"model=claude", headers={"content-type": "text/plain"}).status_code == 415
-    for body in (b"{", b"[]", b'{"model": NaN}', b"\xff", b'{"model": "\\ud800"}', b"[" * 100_000):
+    half = json.dumps({**MESSAGE, "messages": [{"role": "user", "content": "\ud800"}]}).encode()
+    for body in (b"{", b"[]", b'{"model": NaN}', b"\xff", half, b"[" * 100_000):
         reply = post(server, content=body, headers={"content-type": "application/json"})
         assert (reply.status_code, reply.json()["error"]["type"]) == (400, "invalid_request_error")
 
