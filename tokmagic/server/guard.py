@@ -50,7 +50,7 @@ class Guard:
         if method == "POST" and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return WireError(415, "invalid_request_error", "The content type must be application/json.")
         length = headers.get("content-length", "0")
-        return self._too_large() if not length.isdigit() or int(length) > self._max_body else None
+        return self._too_large() if not length.isdecimal() or int(length) > self._max_body else None
 
     def _knows(self, headers: Headers) -> bool:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
