@@ -8,6 +8,7 @@ probed at sizes guessed from its rate. The last few characters are searched grap
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_right
 
 from .counters import Counter
 from .graphemes import boundaries
@@ -18,6 +19,8 @@ STRIDES = (16_384, 1_024, 64)
 NARROW = 128
 #: Characters beyond a fitting part in which a longer one is looked for, if counting takes this many or fewer.
 AHEAD, CHEAP = 16, 512
+#: A multiple of the usual lengths of tokens in a run of one character, and of digits.
+PERIOD = 12_288
 #: Characters probed first to learn the rate of a stretch without seams.
 SAMPLE = 4_096
 
@@ -91,18 +94,21 @@ class End(Side):
 
 def longest(side: Side, most: int) -> tuple[int, int]:
     """The size of the longest part of at most ``most`` tokens, and its tokens: one grapheme more would be too many."""
-    sizes = side.graphemes(*_bracket(side, most))
-    while side.tokens(sizes[0]) > most:  # a longer text may have fewer tokens
-        sizes = side.graphemes(sizes[0] - 1, sizes[0])
-    while side.tokens(sizes[-1]) <= most:
-        if sizes[-1] == side.length:
-            return side.length, side.tokens(side.length)
-        sizes = side.graphemes(sizes[-1], sizes[-1] + 1)
-    low, high = 0, len(sizes) - 1
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if side.tokens(sizes[middle]) <= most else (low, middle)
-    return _further(side, sizes[low], most)
+    size = _guess(side, side.graphemes(*_bracket(side, most)), most)
+    while side.tokens(size) > most:
+        size = side.graphemes(size - 1, size)[0]
+    while size < side.length and side.tokens(longer := side.graphemes(size, size + 1)[-1]) <= most:
+        size = longer
+    return _further(side, size, most)
+
+
+def _guess(side: Side, sizes: list[int], most: int) -> int:
+    """Most likely the longest size that fits, told by counting no more than the characters just before it."""
+    mark = min(side.mark[0], sizes[0])
+    near = sizes[0] - (sizes[0] - mark) % PERIOD
+    before = side.tokens(sizes[0]) - side.counter.count(side.stretch(near, sizes[0]))
+    place = bisect_right(sizes, most - before, key=lambda size: side.counter.count(side.stretch(near, size)))
+    return sizes[max(0, place - 1)]
 
 
 def _further(side: Side, size: int, most: int) -> tuple[int, int]:
