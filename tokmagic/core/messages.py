@@ -7,6 +7,7 @@ compaction block) is kept byte for byte.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -16,14 +17,20 @@ from .errors import InvalidPrompt
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Plain text, as written."""
+    """Plain text, as written; half a surrogate pair, which no JSON can carry, becomes U+FFFD."""
 
     text: str
+
+    def __post_init__(self) -> None:
+        if not self.text.isascii() and _SURROGATE.search(self.text):
+            whole = self.text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            object.__setattr__(self, "text", whole)
 
 
 @dataclass(frozen=True, slots=True)
