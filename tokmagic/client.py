@@ -51,7 +51,7 @@ class AsyncStream:
 
 
 class AsyncClient:
-    """Sends calls through the corridor.
+    """Sends calls through the corridor. Used with ``async with``, it closes the loop's connections at the end.
 
     Args:
         model: ``provider/model``, or a bare name; None takes the configured one, else the first whose key is set.
@@ -68,6 +68,14 @@ class AsyncClient:
         self.parts = parts or shared_parts()
         self.limits = [*self.parts.settings.limits, *self._limits(options.pop("limits", ()), "notebook")]
         self.options = merge({"model": model}, cast("CallOptions", options))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.parts.disconnect()
 
     def stream(self, prompt: Prompt, **options: Unpack[CallOptions]) -> AsyncStream:
         """A call whose events can be watched.

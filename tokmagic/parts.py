@@ -68,7 +68,8 @@ class Parts:
         self._lock = threading.RLock()
         self._notice_said = False
         self._ledger: Ledger | None = None
-        self._server = server
+        self._given = server
+        self._started: RunningServer | None = None
         self._providers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Provider]] = WeakKeyDictionary()
 
     @property
@@ -162,19 +163,28 @@ class Parts:
     def demo_server(self) -> RunningServer:
         """The embedded server, started on first use."""
         with self._lock:
-            if self._server is None:
+            if self._given is not None:
+                return self._given
+            if self._started is None:
                 from tokmagic.server import start_server
 
                 pace = self.settings.demo_pace or None
-                self._server = start_server(catalog.demo_models().values(), tokenizers.counter, pace=pace)
-            return self._server
+                self._started = start_server(catalog.demo_models().values(), tokenizers.counter, pace=pace)
+            return self._started
+
+    async def disconnect(self) -> None:
+        """Close the connections of the running event loop."""
+        with self._lock:
+            kept = self._providers.pop(asyncio.get_running_loop(), {})
+        for provider in kept.values():
+            await provider.aclose()
 
     def close(self) -> None:
-        """Stop the server and close the book. Both open again when they are needed."""
+        """Stop the server that was started here and close the book. Both open again when they are needed."""
         with self._lock:
-            if self._server is not None:
-                self._server.close()
-                self._server = None
+            if self._started is not None:
+                self._started.close()
+                self._started = None
             if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = None

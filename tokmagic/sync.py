@@ -201,15 +201,16 @@ class Client:
         return self._client.history(most)
 
 
-_portal: tuple[int, BlockingPortal, AbstractContextManager[BlockingPortal]] | None = None
+_portals: dict[int, BlockingPortal] = {}
+#: Never dropped: letting go of one stops its loop, and in a forked child would wait for a thread that is not there.
+_kept: list[AbstractContextManager[BlockingPortal]] = []
 _portal_lock = threading.Lock()
 
 
 def portal() -> BlockingPortal:
     """The loop's thread of this process, started on first use; a forked child starts its own."""
-    global _portal  # noqa: PLW0603 - one loop per process
     with _portal_lock:
-        if _portal is None or _portal[0] != os.getpid():
-            context = start_blocking_portal(name="tokmagic")
-            _portal = (os.getpid(), context.__enter__(), context)
-        return _portal[1]
+        if os.getpid() not in _portals:
+            _kept.append(start_blocking_portal(name="tokmagic"))
+            _portals[os.getpid()] = _kept[-1].__enter__()
+        return _portals[os.getpid()]

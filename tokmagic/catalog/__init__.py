@@ -23,7 +23,7 @@ from tokmagic.core.words import parse_limit
 
 from . import genai
 
-DEMO = Service("demo", "messages")
+DEMO = Service("demo", "messages", embedded=True)
 
 
 def lookup(name: str, services: Mapping[str, Service], now: datetime) -> Model:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.messages import Request, Tool
@@ -37,7 +37,7 @@ from .wire import Node
 class ChatCodec:
     """Chat Completions; see ``Codec``. OpenAI demands the newer ``limit_field``, some services read only the older."""
 
-    limit_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
+    limit_field: str = "max_completion_tokens"
 
     def encode_request(self, request: Request) -> Json:
         """See ``Codec``; a stream is asked to state its usage."""

@@ -17,7 +17,8 @@ class Service:
     """A provider as data: where it is, which protocol it speaks, which variable holds its key.
 
     ``key_variable`` is empty where no key is needed; ``open`` services take model names that are not in the catalogue,
-    such as a local server's.
+    such as a local server's. ``limit_field`` is the name a Chat service gives the bound of an answer. ``embedded`` is
+    this process's own server, which no proxy may come between.
     """
 
     name: str
@@ -25,6 +26,8 @@ class Service:
     key_variable: str = ""
     base_url: str = ""
     open: bool = False
+    limit_field: str = "max_tokens"
+    embedded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

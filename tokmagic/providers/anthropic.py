@@ -6,7 +6,7 @@ from tokmagic.codecs.registry import CODECS
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
 
-from .transport import IDLE_SECONDS, Transport
+from .transport import CONNECT_SECONDS, IDLE_SECONDS, Transport, loopback_client
 
 
 def anthropic_provider(service: Service, key: Secret, timeout: float) -> Transport:
@@ -17,7 +17,8 @@ def anthropic_provider(service: Service, key: Secret, timeout: float) -> Transpo
         api_key=key.reveal(),
         base_url=service.base_url or None,
         max_retries=0,
-        timeout=anthropic.Timeout(timeout, connect=10.0, read=min(timeout, IDLE_SECONDS)),
+        timeout=anthropic.Timeout(timeout, connect=CONNECT_SECONDS, read=min(timeout, IDLE_SECONDS)),
+        http_client=loopback_client() if service.embedded else anthropic.DefaultAsyncHttpxClient(),
     )
     return Transport(
         name=service.name,

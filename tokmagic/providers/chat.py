@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs.chat import ChatCodec
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
 
-from .transport import IDLE_SECONDS, Transport
+from .transport import CONNECT_SECONDS, IDLE_SECONDS, Transport, loopback_client
 
 #: Sent where a service asks for no key; the SDK demands one.
 NO_KEY = "none"
@@ -20,11 +20,12 @@ def chat_provider(service: Service, key: Secret, timeout: float) -> Transport:
         api_key=key.reveal() or NO_KEY,
         base_url=service.base_url or None,
         max_retries=0,
-        timeout=openai.Timeout(timeout, connect=10.0, read=min(timeout, IDLE_SECONDS)),
+        timeout=openai.Timeout(timeout, connect=CONNECT_SECONDS, read=min(timeout, IDLE_SECONDS)),
+        http_client=loopback_client() if service.embedded else openai.DefaultAsyncHttpxClient(),
     )
     return Transport(
         name=service.name,
-        codec=CODECS["chat"],
+        codec=ChatCodec(service.limit_field),
         key=key,
         client=client,
         create=client.chat.completions.with_streaming_response.create,

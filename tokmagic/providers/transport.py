@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tokmagic.codecs import Codec, StreamDecoder
 from tokmagic.codecs.sse import SSEDecoder
@@ -20,8 +20,12 @@ from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
 from tokmagic.core.messages import Request
 from tokmagic.core.redaction import Secret, redact
 
+if TYPE_CHECKING:
+    import httpx2
+
 #: Seconds without a byte, or with nothing but keep-alives, after which a reply counts as broken.
 IDLE_SECONDS = 120.0
+CONNECT_SECONDS = 10.0
 
 
 class Response(Protocol):
@@ -161,6 +165,13 @@ class Transport:
                 f"{self.name}: no connection ({what}). Is {self.client.base_url} reachable?", provider=self.name
             )
         return StreamBroken(f"{self.name}: the connection was lost before a reply ({what}).", provider=self.name)
+
+
+def loopback_client() -> httpx2.AsyncClient:
+    """For the embedded server: no proxy variable leads it astray, and no certificate has to be read."""
+    import httpx2
+
+    return httpx2.AsyncClient(trust_env=False, verify=False)
 
 
 def never_connected(cause: BaseException) -> bool:

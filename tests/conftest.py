@@ -1,0 +1,60 @@
+"""Parts of their own for each test: a private book, the embedded server at full speed, nothing of the user's."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tokmagic import catalog, tokenizers
+from tokmagic.config import load_settings
+from tokmagic.parts import Parts
+from tokmagic.server import start_server
+from tokmagic.sync import portal
+
+
+@pytest.fixture(autouse=True)
+def private_home(tmp_path, monkeypatch):
+    """No test reads or writes the user's own book, keys or settings."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("TOKMAGIC_") or name.endswith("_API_KEY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("TOKMAGIC_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(scope="session")
+def server():
+    """One embedded server for all tests, answering at once and as often as it is asked."""
+    unlimited = [replace(model, rates=()) for model in catalog.demo_models().values()]
+    with start_server(unlimited, tokenizers.counter) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def runner():
+    """One event loop for all tests of the asynchronous client."""
+    with asyncio.Runner() as running:
+        yield running
+
+
+@pytest.fixture
+def make_parts(private_home, runner):
+    """Parts with a fresh book; ``pace`` in tokens per second, 0 answers at once."""
+    made = []
+
+    def make(pace=0.0, **options):
+        made.append(Parts(replace(load_settings(), demo_pace=pace), **options))
+        return made[-1]
+
+    yield make
+    for parts in made:
+        runner.run(parts.disconnect())
+        portal().call(parts.disconnect)
+        parts.close()
+
+
+@pytest.fixture
+def parts(make_parts, server):
+    """Parts with a fresh book and the server that answers at once."""
+    return make_parts(server=server)

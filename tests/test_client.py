@@ -1,0 +1,269 @@
+"""The corridor over the real SDKs, the embedded server and a real book: plan, reserve, send, settle."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tokmagic.client import AsyncClient
+from tokmagic.core.errors import (
+    BudgetExceeded,
+    ConfigurationError,
+    InvalidPrompt,
+    MissingKey,
+    RequestTooLarge,
+    UnknownModel,
+)
+from tokmagic.core.events import Completed, Notice, Planned, Started, TextDelta, Truncated, Waiting
+from tokmagic.core.messages import assistant, user
+
+PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
+
+
+@pytest.fixture
+def run(runner):
+    return runner.run
+
+
+async def watch(client, prompt, **options):
+    async with client.stream(prompt, **options) as stream:
+        return [event async for event in stream], stream.reply
+
+
+@pytest.mark.parametrize("model", ["demo/claude", "demo/chat", "demo/small"])
+def test_a_call_is_answered_settled_and_priced_exactly(parts, model, run):
+    reply = run(AsyncClient(model, parts=parts).send(PROMPT))
+    (entry,) = parts.ledger.entries()
+    assert "sea" in reply.text
+    assert str(reply) == reply.text
+    assert reply.cost.quality == "exact"
+    assert reply.cost.play
+    assert (entry.state, entry.model, entry.nanousd) == ("settled", model, reply.cost.nanousd)
+    assert entry.usage == reply.usage
+    assert parts.ledger.totals()[0].cost.nanousd == reply.cost.nanousd
+
+
+@pytest.mark.parametrize("model", ["demo/claude", "demo/chat"])
+def test_what_was_counted_is_what_the_service_reports(parts, model, run):
+    events, reply = run(watch(AsyncClient(model, parts=parts), PROMPT, system="Be brief.", max_tokens=60))
+    planned = next(event for event in events if isinstance(event, Planned))
+    assert planned.input_tokens == reply.usage.input_tokens
+
+
+def test_events_come_in_the_order_of_the_corridor(parts, run):
+    events, reply = run(watch(AsyncClient("demo/claude", parts=parts), PROMPT))
+    kinds = [type(event) for event in events]
+    assert kinds[:2] == [Planned, Started]
+    assert kinds[-1] is Completed
+    assert set(kinds[2:-1]) == {TextDelta}
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == reply.text
+
+
+def test_an_unstreamed_call_is_the_same_answer(parts, run):
+    client = AsyncClient("demo/claude", parts=parts)
+    assert run(client.send(PROMPT, stream=False)).text == run(client.send(PROMPT)).text
+
+
+def test_a_long_prompt_is_cut_and_says_so_everywhere(parts, caplog, run):
+    client = AsyncClient("demo/small", parts=parts)
+    with caplog.at_level(logging.WARNING, "tokmagic"):
+        events, reply = run(watch(client, "Summarise. " + "The sea is deep and blue. " * 4_000, max_tokens=100))
+    (cut,) = next(event for event in events if isinstance(event, Truncated)).cuts
+    assert reply.truncated == (cut,)
+    assert cut.tokens > 10_000
+    assert reply.usage.input_tokens <= 8_192 - 100
+    (record,) = [record for record in caplog.records if record.name == "tokmagic"]
+    assert record.getMessage() == "Context truncated to fit model token limit"
+    assert record.dropped_tokens == cut.tokens == parts.ledger.entries()[0].dropped_tokens
+
+
+def test_an_answer_that_meets_its_limit_says_so(parts, run):
+    reply = run(AsyncClient("demo/claude", parts=parts).send(PROMPT, max_tokens=5))
+    assert reply.cut_off
+    assert reply.usage.output_tokens == 5
+    assert "cut off" in reply.receipt.badges
+
+
+def test_a_budget_refuses_before_anything_is_sent(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["0.001 usd/session"])
+    with pytest.raises(BudgetExceeded, match="nothing was sent") as refused:
+        run(client.send(PROMPT))
+    assert refused.value.left == 1_000_000
+    assert refused.value.needed > 1_000_000
+    assert parts.ledger.entries() == ()
+
+
+def test_a_budget_is_spent_to_its_end_and_never_past_it(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["0.02 usd/session"], max_tokens=100)
+    spent, refused = 0, 0
+
+    async def many():
+        return await asyncio.gather(*(client.send(PROMPT) for _ in range(30)), return_exceptions=True)
+
+    for result in run(many()):
+        if isinstance(result, BudgetExceeded):
+            refused += 1
+        else:
+            spent += result.cost.nanousd
+    assert refused > 0
+    assert 0 < spent <= 20_000_000
+
+
+def test_a_cell_can_add_a_limit_but_not_lift_one(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["0.001 usd/session"])
+    with pytest.raises(BudgetExceeded, match=r"\$0\.001/session"):
+        run(client.send(PROMPT, limits=["100 usd/session"]))
+
+
+def test_a_full_rate_waits_and_says_why(parts, run):
+    client = AsyncClient("demo/chat", parts=parts, limits=["1200 requests/minute", "600k tokens/minute"], max_tokens=10)
+    limit = "200 input_tokens/minute"
+
+    async def two():
+        await client.send("word " * 150, limits=[limit])
+        async with client.stream("word " * 40, limits=[limit]) as stream:
+            async for event in stream:
+                if isinstance(event, Waiting):
+                    return event
+        return None
+
+    waiting = run(two())
+    assert 0 < waiting.seconds < 60
+    assert "200 input tokens/minute" in waiting.reason
+    assert parts.gauge.snapshot((), (), ()).pause is None
+    assert [entry.state for entry in parts.ledger.entries()] == ["settled"]
+
+
+def test_a_request_that_never_passes_a_rate_is_refused_at_once(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["10 input_tokens/minute"])
+    with pytest.raises(RequestTooLarge, match="never"):
+        run(client.send(PROMPT))
+
+
+def test_a_thread_grows_by_each_call_and_not_by_a_refused_one(parts, run):
+    client = AsyncClient("demo/claude", parts=parts)
+    thread = client.conversation("sea")
+    first = run(client.send(PROMPT, thread=thread))
+    assert thread.messages == [user(PROMPT), first.message]
+    run(client.send("And the whales?", thread=thread, system="Be brief."))
+    assert [message.role for message in thread.messages] == ["user", "assistant"] * 2
+    with pytest.raises(BudgetExceeded):
+        run(client.send("More?", thread=thread, limits=["0 usd/call"]))
+    assert len(thread) == 4
+
+
+def test_messages_can_be_given_as_a_list(parts, run):
+    client = AsyncClient("demo/chat", parts=parts)
+    said = [user(PROMPT), assistant("Yes."), user("How deep is the sea?")]
+    assert "sea" in run(client.send(said)).text
+    assert "sea" in run(client.send([{"role": "user", "content": PROMPT}])).text
+
+
+@pytest.mark.parametrize(
+    "prompt", ["", "  \n", [], [{"role": "user", "content": " "}], [{"role": "ghost", "content": "x"}]]
+)
+def test_an_unusable_prompt_is_refused(parts, prompt, run):
+    with pytest.raises(InvalidPrompt):
+        run(AsyncClient("demo/claude", parts=parts).send(prompt))
+
+
+@pytest.mark.parametrize("text", ["<|endoftext|>", '{"a": 1}', "\x00 and \ud800", "👨‍👩‍👧‍👦 🇩🇪", "a" * 50_000])
+def test_any_text_is_just_text(parts, text, run):
+    assert run(AsyncClient("demo/claude", parts=parts).send(text)).usage.input_tokens > 0
+
+
+def test_a_quote_sends_nothing_and_says_what_would_be(parts, run):
+    client = AsyncClient("demo/small", parts=parts, limits=["0.0001 usd/session"])
+    quote = run(client.quote("The sea. " * 10_000, max_tokens=100))
+    assert quote.wait_seconds is None
+    assert quote.cuts
+    assert quote.input_tokens <= 8_092
+    assert quote.ceiling.nanousd > 100_000
+    assert parts.ledger.entries() == ()
+
+
+def test_the_default_model_is_named_once_when_nobody_named_one(parts, run):
+    client = AsyncClient(parts=parts)
+    first, _ = run(watch(client, PROMPT))
+    second, _ = run(watch(client, PROMPT))
+    assert [event.text for event in first if isinstance(event, Notice)] == [
+        "No model named and no key set: demo/claude is used (an embedded demo, play money)."
+    ]
+    assert not [event for event in second if isinstance(event, Notice)]
+
+
+def test_a_missing_key_is_refused_before_anything_is_reserved(parts, run):
+    with pytest.raises(MissingKey, match=r"ANTHROPIC_API_KEY.*demo/claude"):
+        run(AsyncClient("anthropic/claude-sonnet-5-5", parts=parts).send(PROMPT))
+    assert parts.ledger.entries() == ()
+
+
+def test_an_unknown_model_is_refused_with_the_nearest(parts, run):
+    with pytest.raises(UnknownModel, match="demo/claude"):
+        run(AsyncClient("demo/cloud", parts=parts).send(PROMPT))
+
+
+def test_a_team_limit_without_a_team_is_refused(parts):
+    with pytest.raises(ConfigurationError, match="TOKMAGIC_TEAM"):
+        AsyncClient("demo/claude", parts=parts, limits=["5 usd/day by team"])
+
+
+def test_an_unpriced_model_is_refused_under_a_money_limit(parts, run):
+    client = AsyncClient("ollama/llama", parts=parts, limits=["5 usd/day"])
+    with pytest.raises(BudgetExceeded, match="no known price"):
+        run(client.send(PROMPT))
+
+
+def test_a_call_that_is_left_is_settled_at_what_arrived(make_parts, run):
+    parts = make_parts(pace=50.0)
+
+    async def leave():
+        async with AsyncClient("demo/claude", parts=parts).stream(PROMPT * 20) as stream:
+            async for event in stream:
+                if isinstance(event, TextDelta):
+                    break
+        return stream.reply
+
+    reply = run(leave())
+    (entry,) = parts.ledger.entries()
+    assert reply.stopped
+    assert reply.text
+    assert (entry.state, entry.quality) == ("settled", "at least")
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 5, 20])
+def test_a_cancelled_call_leaves_no_hold_behind(make_parts, after, run):
+    parts = make_parts(pace=50.0)
+
+    async def cancel():
+        task = asyncio.ensure_future(AsyncClient("demo/claude", parts=parts).send(PROMPT * 20))
+        for _ in range(after):
+            await asyncio.sleep(0.005)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(cancel())
+    assert {entry.state for entry in parts.ledger.entries()} <= {"settled", "released"}
+
+
+def test_a_timeout_around_a_call_is_a_timeout(make_parts, run):
+    parts = make_parts(pace=20.0)
+
+    async def brief():
+        async with asyncio.timeout(0.3):
+            await AsyncClient("demo/claude", parts=parts).send(PROMPT * 20)
+
+    with pytest.raises(TimeoutError):
+        run(brief())
+
+
+def test_the_snapshot_shows_limits_sums_and_cells(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["5 usd/day"])
+    reply = run(client.send(PROMPT, cell="7"))
+    shown = client.snapshot()
+    day = next(level for level in shown.levels if level.account.limit.window == "day")
+    assert day.spent == reply.cost.nanousd == shown.session.play_nanousd
+    assert shown.session.nanousd == 0
+    assert shown.cells[-1].label == "7"
+    assert {level.account.limit.source for level in shown.levels} == {"notebook", "provider"}

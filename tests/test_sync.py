@@ -1,0 +1,135 @@
+"""The blocking face: the same calls from any thread, stopped at once by Ctrl-C, with nothing lost."""
+
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tokmagic.core.errors import BudgetExceeded, Interrupted
+from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
+from tokmagic.sync import Client, Mailbox
+
+PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
+
+
+@pytest.fixture
+def slow(make_parts):
+    return make_parts(pace=20.0)
+
+
+def interrupt_self():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_call_from_plain_code(parts):
+    reply = Client("demo/claude", parts=parts).send(PROMPT)
+    assert "sea" in reply.text
+    assert reply.receipt.attempts == 1
+
+
+def test_events_can_be_watched(parts):
+    with Client("demo/claude", parts=parts).stream(PROMPT) as stream:
+        events = list(stream)
+    assert isinstance(events[-1], Completed)
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == stream.reply.text
+
+
+def test_many_threads_share_one_budget(parts):
+    client = Client("demo/claude", parts=parts, limits=["0.02 usd/session"], max_tokens=100)
+
+    def call(_):
+        try:
+            return client.send(PROMPT).cost.nanousd
+        except BudgetExceeded:
+            return None
+
+    with ThreadPoolExecutor(8) as pool:
+        paid = list(pool.map(call, range(24)))
+    assert None in paid
+    assert 0 < sum(filter(None, paid)) <= 20_000_000
+
+
+def test_an_interrupt_keeps_what_arrived_and_settles_it(slow):
+    def interrupted():
+        with Client("demo/claude", parts=slow).stream(PROMPT * 9) as events:
+            for event in events:
+                if isinstance(event, TextDelta):
+                    interrupt_self()
+
+    with pytest.raises(Interrupted, match="kept") as stopped:
+        interrupted()
+    reply = stopped.value.reply
+    (entry,) = slow.ledger.entries()
+    assert reply.stopped
+    assert reply.text
+    assert (entry.state, entry.quality) == ("settled", "at least")
+    assert entry.usage == reply.usage
+
+
+def test_an_interrupt_while_blocked_reaches_the_caller(slow):
+    threading.Timer(0.5, interrupt_self).start()
+    with pytest.raises(Interrupted) as stopped:
+        Client("demo/claude", parts=slow).send(PROMPT * 9)
+    assert stopped.value.reply.stopped
+    assert isinstance(stopped.value, KeyboardInterrupt)
+
+
+def test_an_interrupt_while_waiting_for_a_rate_sends_nothing(slow):
+    client = Client("demo/claude", parts=slow, limits=["100 input_tokens/minute"], max_tokens=5)
+    client.send("word " * 60)
+    threading.Timer(0.3, interrupt_self).start()
+    with pytest.raises(Interrupted, match="before anything was sent") as stopped:
+        client.send("word " * 80)
+    assert stopped.value.reply is None
+    assert len(slow.ledger.entries()) == 1
+
+
+def test_leaving_early_stops_the_call(slow):
+    with Client("demo/claude", parts=slow).stream(PROMPT * 9) as events:
+        for event in events:
+            if isinstance(event, TextDelta):
+                break
+    assert events.reply.stopped
+    assert slow.ledger.entries()[0].quality == "at least"
+
+
+def test_a_quote_and_a_snapshot_from_plain_code(parts):
+    client = Client("demo/claude", parts=parts, limits=["5 usd/day"])
+    assert client.quote(PROMPT, max_tokens=10).max_tokens == 10
+    assert client.snapshot().cells == ()
+    assert [str(limit) for limit in client.limits] == ["$5.00/day"]
+    assert client.history() == ()
+
+
+def test_a_mailbox_joins_text_nobody_took_yet():
+    box = Mailbox()
+    for event in (TextDelta("a"), TextDelta("b"), ReasoningDelta("c"), ReasoningDelta("d"), TextDelta("e"), Started()):
+        box.put(event)
+    box.end(None)
+    taken = []
+    while (event := box.take()) is not None:
+        taken.append(event)
+    assert taken == [TextDelta("ab"), ReasoningDelta("cd"), TextDelta("e"), Started()]
+
+
+def test_a_mailbox_raises_its_error_after_its_last_event():
+    box = Mailbox()
+    box.put(TextDelta("a"))
+    box.end(ValueError("broken"))
+    assert box.take() == TextDelta("a")
+    with pytest.raises(ValueError, match="broken"):
+        box.take()
+
+
+def test_a_forked_child_makes_calls_of_its_own(parts):
+    Client("demo/claude", parts=parts).send(PROMPT)
+    child = os.fork()
+    if child == 0:
+        try:
+            reply = Client("demo/claude").send(PROMPT)
+            os._exit(0 if "sea" in reply.text else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
