@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +11,7 @@ import pytest
 
 from tokmagic.core.errors import BudgetExceeded, Interrupted
 from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
+from tokmagic.ledgers.sqlite import SQLiteLedger
 from tokmagic.sync import Client, Mailbox
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
@@ -121,6 +124,20 @@ def test_a_mailbox_raises_its_error_after_its_last_event():
     assert box.take() == TextDelta("a")
     with pytest.raises(ValueError, match="broken"):
         box.take()
+
+
+def test_a_process_that_ends_settles_its_running_call_and_does_not_hang(tmp_path):
+    program = (
+        "from tokmagic import Client\n"
+        "stream = Client('demo/claude').stream('The sea is deep. The sea is blue. ' * 50)\n"
+        "events = iter(stream.__enter__())\n"
+        "print([type(next(events)).__name__ for _ in range(3)])\n"
+    )
+    env = {**os.environ, "TOKMAGIC_HOME": str(tmp_path), "TOKMAGIC_DEMO_PACE": "50"}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    assert "TextDelta" in done.stdout
+    assert done.stderr == ""
+    assert [entry.quality for entry in SQLiteLedger(tmp_path / "book.sqlite").entries()] == ["at least"]
 
 
 def test_a_forked_child_makes_calls_of_its_own(parts):

@@ -261,7 +261,10 @@ class Passage:
 
 async def to_the_end(act: Callable[..., T], *args: Any) -> T:
     """Do it in a worker thread, to its end. A cancellation that comes meanwhile is delivered at the next await."""
-    work = asyncio.get_running_loop().run_in_executor(None, partial(act, *args))
+    try:
+        work = asyncio.get_running_loop().run_in_executor(None, partial(act, *args))
+    except RuntimeError:  # the interpreter ends, and starts no threads any more
+        return act(*args)
     cancelled = False
     with CancelScope(shield=True):
         while not work.done():

@@ -6,17 +6,18 @@ until that is settled, and raises ``Interrupted`` with what had arrived.
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
 from typing import Self, Unpack
 
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+import anyio
+from anyio.from_thread import BlockingPortal
 
 from tokmagic.client import AsyncClient, AsyncStream, Prompt
 from tokmagic.conversation import Conversation
@@ -202,15 +203,34 @@ class Client:
 
 
 _portals: dict[int, BlockingPortal] = {}
-#: Never dropped: letting go of one stops its loop, and in a forked child would wait for a thread that is not there.
-_kept: list[AbstractContextManager[BlockingPortal]] = []
 _portal_lock = threading.Lock()
+#: Seconds a process that ends waits until its running calls are settled.
+FAREWELL = 5.0
 
 
 def portal() -> BlockingPortal:
     """The loop's thread of this process, started on first use; a forked child starts its own."""
     with _portal_lock:
         if os.getpid() not in _portals:
-            _kept.append(start_blocking_portal(name="tokmagic"))
-            _portals[os.getpid()] = _kept[-1].__enter__()
+            _portals[os.getpid()] = _start_portal()
         return _portals[os.getpid()]
+
+
+def _start_portal() -> BlockingPortal:
+    ready: Future[BlockingPortal] = Future()
+
+    async def serve() -> None:
+        async with BlockingPortal() as running:
+            ready.set_result(running)
+            await running.sleep_until_stopped()
+
+    thread = threading.Thread(target=anyio.run, args=(serve,), name="tokmagic", daemon=True)
+    thread.start()
+    atexit.register(_stop_portal, os.getpid(), ready.result(), thread)
+    return ready.result()
+
+
+def _stop_portal(process: int, running: BlockingPortal, thread: threading.Thread) -> None:
+    if process == os.getpid():
+        running.call(running.stop, True)
+        thread.join(FAREWELL)
