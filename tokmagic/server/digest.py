@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import count, zip_longest
+from math import log1p
 
 DEFAULT_WORDS = 120
 MAX_WORDS = 200_000
@@ -84,7 +85,7 @@ def _ranked(sentences: list[str]) -> list[str]:
     """
     used = [set(_WORD.findall(sentence.lower())) for sentence in sentences]
     frequency = Counter(word for words in used for word in words)
-    scores = [sum(map(frequency.__getitem__, words)) / (8 + len(words)) for words in used]
+    scores = [sum(log1p(frequency[word]) for word in words) / (8 + len(words)) for words in used]
     size = -(-len(sentences) // REGIONS)
 
     def telling(places: Iterable[int]) -> list[int]:
