@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -40,6 +41,24 @@ def test_what_other_code_of_the_cell_printed_stays(kernel: Any) -> None:
     )
     assert cell.text == "before\nafter\n"
     assert any(RECEIPT_MIME in data for data in cell.data)
+
+
+def test_what_an_expression_shows_stays_above_a_long_answer(kernel: Any) -> None:
+    kernel.run(
+        "def rivers():\n    print('reading')\n    display({'text/plain': 'a map'}, raw=True)\n    return 'rivers'"
+    )
+    cell = kernel.run("%%llm --max-tokens 900\nWrite 600 words about {{rivers()}}.")
+    assert cell.text == "reading\n"
+    assert cell.data[0]["text/plain"] == "a map"
+    answer = "".join(data["text/markdown"] for data in cell.data[1:-1])
+    assert kernel.value("_llm.text") == repr(answer)
+
+
+def test_what_a_failing_expression_printed_is_shown(kernel: Any) -> None:
+    kernel.run("def rivers():\n    print('reading')\n    raise OSError('dry')")
+    cell = kernel.run("%%llm\n{{rivers()}}")
+    assert cell.text == "reading\n"
+    assert cell.error["evalue"] == "{{rivers()}} failed with OSError: dry. Nothing was sent."
 
 
 @pytest.mark.parametrize(
@@ -176,7 +195,7 @@ def test_the_gauge_shows_the_last_cell_the_session_and_every_limit(kernel: Any) 
     assert "$500.00/day" not in shown
     bundle = kernel.run("%tokens").data[-1]
     assert "$400.00/day" in bundle["text/plain"]
-    assert "Session, play money" in bundle["text/plain"]
+    assert re.search(r"Session +.*\$[\d.]+ play, \d+ calls", bundle["text/plain"])
     assert "<table" in bundle["text/html"]
     kernel.run("%config TokMagics.limits = []")
     assert "$400.00/day" not in kernel.run("%tokens limits").data[-1]["text/plain"]

@@ -191,7 +191,7 @@ def test_the_receipt_tells_model_tokens_cost_waiting_and_badges() -> None:
     bundle = markup.receipt(reply("x", waited=12.0, stop_reason="max_tokens").receipt)
     line = "demo/claude · 1,234 in (1,000 cached) · 56 out · $0.00123 play · waited 12 s · 3.2 s · cut off"
     assert bundle["text/plain"] == line
-    assert "cut off</span></b>" in bundle["text/html"]
+    assert ">cut off</span></div>" in bundle["text/html"]
     assert "cost exact" in bundle["text/html"]
     assert bundle[RECEIPT_MIME]["badges"] == ["cut off"]
 

@@ -12,9 +12,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
+from IPython.utils.capture import capture_output
 
 from tokmagic.core.errors import BudgetExceeded, MalformedReply, TokmagicError
-from tokmagic.core.messages import Message, as_messages, user
+from tokmagic.core.messages import as_messages, user
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import show_seconds
@@ -68,21 +69,30 @@ def run(street: Street, options: CellOptions, body: str) -> None:
         TokmagicError: in one line; a reply there may be is bound.
         Interrupted: stopped by hand; what had arrived is bound.
     """
-    prompt = _prompt(street, options, body)
+    text, wrote = _expanded(street.shell, body.strip("\n"))
+    images = [as_image(name, street.shell.user_ns) for name in options.images]
+    prompt = [user(text, *images)] if images else list(as_messages(text))
     call = _call_options(street, options)
     if options.estimate:
         street.shell.display_pub.publish(_estimate(street.client.quote(prompt, **call)))
         return
     if options.confirm_above is not None:
         _confirm(street.client.quote(prompt, **call), options.confirm_above)
-    _answer(street, options, street.client.stream(prompt, **call), call["thread"])
+    view = _view(street, options, wrote=wrote)
+    _answer(street, options, street.client.stream(prompt, **call), call["thread"], view)
 
 
-def _prompt(street: Street, options: CellOptions, body: str) -> list[Message]:
-    namespace = street.shell.user_ns
-    text = expand(body.strip("\n"), namespace)
-    images = [as_image(name, namespace) for name in options.images]
-    return [user(text, *images)] if images else list(as_messages(text))
+def _expanded(shell: InteractiveShell, body: str) -> tuple[str, bool]:
+    """The prompt with its expressions evaluated, and whether they wrote to the notebook's cell."""
+    if not _in_notebook(shell):
+        return expand(body, shell.user_ns), False
+    capture = capture_output()  # type: ignore[no-untyped-call, unused-ignore]
+    try:
+        with capture as written:
+            text = expand(body, shell.user_ns)
+    finally:
+        written.show()  # type: ignore[no-untyped-call, unused-ignore]
+    return text, bool(written.stdout or written.stderr or written.outputs)
 
 
 def _call_options(street: Street, options: CellOptions) -> CallOptions:
@@ -115,8 +125,7 @@ def _notebook(namespace: dict[str, Any]) -> str:
     return PurePath(str(path)).name
 
 
-def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None) -> None:
-    view = _view(street, options)
+def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None, view: View) -> None:
     failure: BaseException | None = None
     try:
         _watch(stream, view)
@@ -147,11 +156,16 @@ def _watch(stream: Stream, view: View) -> None:
                 view.show(event)
 
 
-def _view(street: Street, options: CellOptions) -> View:
+def _in_notebook(shell: Any) -> bool:
+    return getattr(shell, "kernel", None) is not None
+
+
+def _view(street: Street, options: CellOptions, *, wrote: bool) -> View:
+    """What shows the call; where the prompt's expressions wrote to the cell, its output is never replaced."""
     shell = street.shell
-    if getattr(shell, "kernel", None) is None:
+    if not _in_notebook(shell):
         return TerminalView(sys.stdout, sys.stderr, live=options.stream and options.format in ("markdown", "text"))
-    own_cell = _is_own_cell(shell)
+    own_cell = not wrote and _is_own_cell(shell)
     return NotebookView(shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, hz=street.hz)
 
 
