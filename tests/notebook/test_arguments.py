@@ -54,7 +54,7 @@ def test_every_option_has_its_field() -> None:
         ("--max-tokens -1", "whole number of 1 or more, not '-1'"),
         ("--max-tokens abc", "whole number of 1 or more, not 'abc'"),
         ("--max-tokens ٣", "whole number of 1 or more"),
-        ("--max-tokens", "expected one argument"),
+        ("--max-tokens", "--max-tokens needs a value"),
         ("--truncate strat", "use one of start, end, off. Did you mean start?"),
         ("--format html", "use one of markdown, text, json, code"),
         ("--limit 5", "unit"),

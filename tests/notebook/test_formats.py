@@ -80,6 +80,12 @@ def test_what_is_no_image_is_refused(value: object, message: str) -> None:
         as_image("var", {"var": value})
 
 
+def test_a_text_that_is_no_path_is_not_repeated_in_full() -> None:
+    with pytest.raises(InvalidPrompt) as refused:
+        as_image("var", {"var": "word " * 10_000})
+    assert len(str(refused.value)) < 200
+
+
 def test_an_undefined_image_is_refused() -> None:
     with pytest.raises(InvalidPrompt, match="plot is not defined"):
         as_image("plot", {})

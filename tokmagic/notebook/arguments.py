@@ -75,7 +75,8 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     try:
         found, unknown = parser.parse_known_args(words)
     except UsageError as error:
-        raise ConfigurationError(f"{error}. Type %%llm? for the options.") from None
+        said = str(error).removeprefix("argument ").replace(": expected one argument", " needs a value")
+        raise ConfigurationError(f"{said}. Type %%llm? for the options.") from None
     if unknown:
         raise ConfigurationError(_unknown(unknown[0]))
     return CellOptions(name=name, **_values(found))

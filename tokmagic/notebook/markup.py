@@ -25,7 +25,10 @@ _COLOURS: dict[Tone, str] = {
     "idle": "var(--jp-layout-color3,#bdbdbd)",
 }
 #: A warning keeps the colour of text, for its legibility in both themes; its frame carries the signal.
-_BADGE = f"border:1px solid {_COLOURS['warn']};border-radius:3px;padding:0 4px;margin-left:4px;color:var(--jp-ui-font-color1,#212121)"
+_BADGE = (
+    f"border:1px solid {_COLOURS['warn']};border-radius:3px;padding:0 4px;margin-left:4px;"
+    "color:var(--jp-ui-font-color1,#212121)"
+)
 _SIGNS: dict[Tone, str] = {"ok": " ", "warn": "!", "bad": "✗", "idle": " "}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _BAR = 10
