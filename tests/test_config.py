@@ -59,6 +59,13 @@ def test_a_key_shows_nothing_of_itself():
     assert "secret" not in f"{key!r} {key} {[key]}"
 
 
+@pytest.mark.parametrize("value", ["sk-ключ", "sk-a b", "sk-a\nb"])
+def test_what_cannot_be_a_key_is_refused_unshown(value):
+    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY holds characters") as refused:
+        key_of(SERVICE, {"ANTHROPIC_API_KEY": value})
+    assert value not in str(refused.value)
+
+
 def test_a_service_without_a_key_needs_none():
     assert has_key(Service("ollama", "chat"), {})
     assert not key_of(Service("ollama", "chat"), {})
