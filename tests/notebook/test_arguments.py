@@ -76,6 +76,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(line: str, message: str) -> 
 def test_the_help_of_the_magic_names_every_option() -> None:
     shown = llm.__doc__ or ""
     assert all(name in shown for name in option_names())
+    assert shown.splitlines()[2].strip().startswith("%%llm [NAME <<] [-m MODEL]")
 
 
 def test_a_repeated_limit_of_one_cell_does_not_leak_into_the_next() -> None:

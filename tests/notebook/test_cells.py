@@ -28,6 +28,12 @@ def test_a_cell_is_answered_as_markdown_with_its_receipt_and_binds_the_reply(ker
     assert cell.reply["status"] == "ok"
 
 
+def test_a_call_is_named_by_the_number_beside_its_cell(kernel: Any) -> None:
+    number = kernel.run("%%llm\nTell me about rivers.").reply["execution_count"]
+    newest = kernel.run("%tokens history 1").data[-1]["text/plain"].splitlines()[1]
+    assert f"  cell {number}  " in newest
+
+
 def test_a_long_answer_is_saved_once(kernel: Any) -> None:
     cell = kernel.run("%%llm --max-tokens 900\nWrite 600 words about rivers.")
     assert sum("text/markdown" in data for data in cell.data) == 1

@@ -3,6 +3,8 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+import pytest
+
 from tokmagic.core.events import (
     Event,
     Notice,
@@ -232,6 +234,13 @@ def test_a_terminal_writes_over_its_status_line_and_takes_it_away() -> None:
     view.tick()
     view.show(Started())
     assert err.getvalue() == "\r\x1b[KWaiting 2 s: full\r\x1b[KWaiting 1 s: full\r\x1b[K"
+
+
+def test_a_status_longer_than_the_terminal_stays_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    err = Tty()
+    TerminalView(StringIO(), err, clock=Clock()).show(Waiting(2.0, "every request of this minute is used"))
+    assert err.getvalue() == "\r\x1b[KWaiting 2 s: every…"
 
 
 def test_a_log_file_gets_each_status_once() -> None:
