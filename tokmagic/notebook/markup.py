@@ -126,7 +126,7 @@ def _html_row(row: Row) -> str:
     mark = f"border-left:3px solid {colour}"
     text = escape(row.text) + (f" {_chart(row.series)}" if any(row.series) else "")
     return (
-        f'<tr><td style="text-align:left;{mark}">{escape(row.label)}</td>'
+        f'<tr><td style="text-align:left;white-space:nowrap;{mark}">{escape(row.label)}</td>'
         f"<td>{_html_bar(row.fraction, colour)}</td>"
         f'<td style="text-align:left">{text}</td></tr>'
     )
