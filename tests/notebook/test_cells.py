@@ -117,6 +117,7 @@ def test_a_cell_stopped_while_it_waits_has_sent_nothing(kernel: Any) -> None:
     status = next(message for message in cell.messages if message["msg_type"] == "display_data")
     assert status["content"]["data"]["text/plain"].startswith("Waiting ")
     assert one_line(cell.error) == "Interrupted: Stopped before anything was sent."
+    assert not cell.data
     kernel.run("%config TokMagics.limits = []")
     assert kernel.run("%tokens history").data[-1]["text/plain"] == before
 

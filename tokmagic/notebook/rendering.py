@@ -81,6 +81,8 @@ class NotebookView:
         """Show the answer once and whole, where that is possible, and its receipt."""
         self._status.clear()
         if reply is None:
+            if self._own_cell and self._status_area.drawn:
+                self._replace_all(body)
             return
         scattered = self._status_area.drawn or (self._live is not None and self._live.scattered)
         if self._own_cell and scattered:
