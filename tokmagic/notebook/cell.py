@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ def run(street: Street, options: CellOptions, body: str) -> None:
         TokmagicError: in one line; a reply there may be is bound.
         Interrupted: stopped by hand; what had arrived is bound.
     """
-    text, wrote = _expanded(street.shell, body.strip("\n"))
+    text, above = _expanded(street.shell, body.strip("\n"))
     images = [as_image(name, street.shell.user_ns) for name in options.images]
     prompt = [user(text, *images)] if images else list(as_messages(text))
     call = _call_options(street, options)
@@ -78,21 +79,21 @@ def run(street: Street, options: CellOptions, body: str) -> None:
         return
     if options.confirm_above is not None:
         _confirm(street.client.quote(prompt, **call), options.confirm_above)
-    view = _view(street, options, wrote=wrote)
+    view = _view(street, options, above)
     _answer(street, options, street.client.stream(prompt, **call), call["thread"], view)
 
 
-def _expanded(shell: InteractiveShell, body: str) -> tuple[str, bool]:
-    """The prompt with its expressions evaluated, and whether they wrote to the notebook's cell."""
+def _expanded(shell: InteractiveShell, body: str) -> tuple[str, Callable[[], None]]:
+    """The prompt with its expressions evaluated, and what shows once more what they wrote to the notebook's cell."""
     if not _in_notebook(shell):
-        return expand(body, shell.user_ns), False
+        return expand(body, shell.user_ns), lambda: None
     capture = capture_output()  # type: ignore[no-untyped-call, unused-ignore]
     try:
         with capture as written:
             text = expand(body, shell.user_ns)
     finally:
         written.show()  # type: ignore[no-untyped-call, unused-ignore]
-    return text, bool(written.stdout or written.stderr or written.outputs)
+    return text, written.show
 
 
 def _call_options(street: Street, options: CellOptions) -> CallOptions:
@@ -160,13 +161,14 @@ def _in_notebook(shell: Any) -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def _view(street: Street, options: CellOptions, *, wrote: bool) -> View:
-    """What shows the call; where the prompt's expressions wrote to the cell, its output is never replaced."""
+def _view(street: Street, options: CellOptions, above: Callable[[], None]) -> View:
     shell = street.shell
     if not _in_notebook(shell):
         return TerminalView(sys.stdout, sys.stderr, live=options.stream and options.format in ("markdown", "text"))
-    own_cell = not wrote and _is_own_cell(shell)
-    return NotebookView(shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, hz=street.hz)
+    own_cell = _is_own_cell(shell)
+    return NotebookView(
+        shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, above=above, hz=street.hz
+    )
 
 
 def _live(shell: InteractiveShell, options: CellOptions, own_cell: bool) -> Live | None:
