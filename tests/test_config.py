@@ -36,7 +36,10 @@ def test_the_file_sets_and_the_environment_wins(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["limits = ['5 usd']", "nonsense", "modle = 'demo/chat'", "max_tokens = -1", "timeout = 'nan'", "demo_pace = inf"],
+    [
+        *("limits = ['5 usd']", "limits = 5", "limits = [5]", "nonsense", "modle = 'demo/chat'", "max_tokens = -1"),
+        *("max_tokens = 0", "timeout = 'nan'", "timeout = 0", "demo_pace = inf"),
+    ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(ConfigurationError) as refused:

@@ -168,9 +168,10 @@ class Transport:
         return self._named(self.codec.decode_error(error.status_code, body, response.headers))
 
     def _named(self, error: ProviderError) -> ProviderError:
+        """The codec's error in this service's name, without the codec's frames: their variables hold the reply."""
         error.provider = self.name
         error.args = (redact(f"{self.name}: {error.args[0]}", (self.key,)),)
-        return error
+        return error.with_traceback(None)
 
     def _lost(self, error: Exception, began: bool) -> ProviderError:
         cause = error.__cause__ or error
