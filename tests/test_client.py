@@ -142,6 +142,12 @@ def test_a_request_that_never_passes_a_rate_is_refused_at_once(parts, run):
         run(client.send(PROMPT))
 
 
+def test_a_notebook_without_a_name_has_its_calls_counted_when_a_limit_comes_later(parts, run):
+    spent = run(AsyncClient("demo/claude", parts=parts).send(PROMPT)).cost.nanousd
+    late = AsyncClient("demo/claude", parts=parts, limits=["1 usd/day by notebook"])
+    assert next(level for level in late.snapshot().levels if level.account.limit.scope == "notebook").spent == spent
+
+
 def test_a_thread_grows_by_each_call_and_not_by_a_refused_one(parts, run):
     client = AsyncClient("demo/claude", parts=parts)
     thread = client.conversation("sea")

@@ -94,7 +94,7 @@ def key_of(service: Service, environ: Mapping[str, str] = os.environ) -> Secret:
     value = environ.get(service.key_variable, "").strip()
     if not value:
         raise MissingKey(
-            f"No key for {service.name}: set {service.key_variable} in the environment and restart the kernel; "
+            f"No key for {service.name}: set {service.key_variable} in the environment that Jupyter is started from; "
             "demo/claude needs no key."
         )
     if not (value.isascii() and value.isprintable() and " " not in value):

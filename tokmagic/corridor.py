@@ -267,7 +267,7 @@ class Passage:
             attempt=attempt,
             owner=parts.epoch,
             session=parts.epoch,
-            notebook=self._options.get("notebook", ""),
+            notebook=scopes["notebook"],
             cell=self._options.get("cell", ""),
             thread=thread.name if thread is not None else "",
             user=scopes["user"],
