@@ -17,7 +17,7 @@ from tokmagic.core.errors import BudgetExceeded, MalformedReply, TokmagicError
 from tokmagic.core.messages import Message, as_messages, user
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.replies import Reply
-from tokmagic.core.snapshot import show_seconds
+from tokmagic.core.spans import show_seconds
 from tokmagic.notebook import markup
 from tokmagic.notebook.arguments import CellOptions
 from tokmagic.notebook.formats import present
