@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ class Street:
         threads: the named conversations; a cell adds to them when its call has ended.
         system, max_tokens: defaults for cells that do not say.
         hz: at most so many drawings of an answer per second.
+        pulse: called again and again while a call runs, for displays outside the cell.
     """
 
     shell: InteractiveShell
@@ -59,6 +61,7 @@ class Street:
     system: str | None = None
     max_tokens: int | None = None
     hz: float = 10.0
+    pulse: Callable[[], None] = lambda: None
 
 
 def run(street: Street, options: CellOptions, body: str) -> None:
@@ -119,7 +122,7 @@ def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conver
     view = _view(street, options)
     failure: BaseException | None = None
     try:
-        _watch(stream, view)
+        _watch(stream, view, street.pulse)
     except (TokmagicError, KeyboardInterrupt) as error:
         failure = error
     reply = stream.reply
@@ -138,13 +141,14 @@ def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conver
         raise failure from None
 
 
-def _watch(stream: Stream, view: View) -> None:
+def _watch(stream: Stream, view: View, pulse: Callable[[], None]) -> None:
     with stream as events:
         for event in events.ticks(0.1):
             if event is None:
                 view.tick()
             else:
                 view.show(event)
+            pulse()
 
 
 def _view(street: Street, options: CellOptions) -> View:
