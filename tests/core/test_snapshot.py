@@ -143,7 +143,7 @@ def test_a_text_that_counts_down_says_the_same_as_its_parts() -> None:
 def test_the_headline_is_the_limit_with_least_left_of_itself() -> None:
     row = headline(busy())
     assert row is not None
-    assert row.key == "limit 30k input_tokens/minute"
+    assert (row.label, row.text, row.tone) == ("30k input tokens/minute", "2k input tokens left", "warn")
     assert headline(Snapshot(1, "k", AT)) is None
 
 

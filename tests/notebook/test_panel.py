@@ -156,7 +156,7 @@ def test_a_call_pushes_its_state_while_it_runs_and_when_it_ended(kernel: Any) ->
     states = pushed(kernel.run("%%llm --max-tokens 900\nWrite 900 words about the sea."))
     assert any(row["key"] == "running 0" for state in states[:-1] for row in state["rows"])
     assert not any(row["key"].startswith("running") for row in states[-1]["rows"])
-    assert states[-1]["cells"][-1]["texts"][1] == "demo/claude"
+    assert states[-1]["cells"][-1]["receipt"]["model"] == "demo/claude"
     sequences = [state["sequence"] for state in states]
     assert sequences == sorted(sequences)
 
@@ -164,7 +164,7 @@ def test_a_call_pushes_its_state_while_it_runs_and_when_it_ended(kernel: Any) ->
 def test_a_call_of_plain_python_is_shown_when_its_cell_ends(kernel: Any) -> None:
     assert pushed(kernel.run("import tokmagic as tm")) == []
     states = pushed(kernel.run("_ = tm.Client('demo/chat').send('hello')"))
-    assert states[-1]["cells"][-1]["texts"][1] == "demo/chat"
+    assert states[-1]["cells"][-1]["receipt"]["model"] == "demo/chat"
 
 
 def test_unloaded_nothing_is_pushed(kernel: Any) -> None:

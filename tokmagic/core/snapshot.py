@@ -24,7 +24,7 @@ NEARLY_FULL = 0.8
 #: The newest cells that a display elsewhere is sent.
 CELLS_SENT = 20
 #: The head of the table of cells.
-CELL_COLUMNS = ("cell", "model", "in", "cached", "out", "cost")
+CELL_COLUMNS = ("cell", "in", "cached", "out", "cost")
 
 Tone: TypeAlias = Literal["ok", "warn", "bad", "idle"]
 
@@ -131,8 +131,13 @@ def rows(snapshot: Snapshot) -> tuple[Row, ...]:
 
 
 def headline(snapshot: Snapshot) -> Row | None:
-    """The row of the limit that has least left of itself; None while no limit is known."""
-    return max(_limits(snapshot), key=lambda row: row.fraction or 0.0, default=None)
+    """What is left of the limit that has least left of itself, in few words; None while no limit is known."""
+    found = [(level, row) for level, row in zip(snapshot.levels, _limits(snapshot), strict=True)]
+    if not found:
+        return None
+    level, row = max(found, key=lambda pair: pair[1].fraction or 0.0)
+    text = f"{show_amount(level.left, level.account.limit.unit)} left"
+    return replace(row, text=text, countdown=None)
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def _row_json(row: Row) -> dict[str, Any]:
 def _cell_json(cell: Cell) -> dict[str, Any]:
     usage = cell.receipt.usage
     tokens = (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
-    texts = [cell.label, cell.receipt.model, *(f"{amount:,}" for amount in tokens), str(cell.receipt.cost)]
+    texts = [cell.label, *(f"{amount:,}" for amount in tokens), str(cell.receipt.cost)]
     return {"label": cell.label, "texts": texts, "receipt": cell.receipt.as_dict()}
 
 
