@@ -1,4 +1,4 @@
-import { Kernel, KernelMessage } from '@jupyterlab/services';
+import { Kernel } from '@jupyterlab/services';
 import { Signal } from '@lumino/signaling';
 import { describe, expect, it } from 'vitest';
 import { KernelStore, Stores, TARGET } from '../src/channel';
@@ -40,7 +40,7 @@ class Connection {
       header: { msg_type: type },
       channel: 'iopub',
       content
-    } as KernelMessage.IMessage);
+    });
   }
   push(change: object = {}): void {
     this.say('comm_msg', { comm_id: 'c', data: { ...SNAPSHOT, ...change } });

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.snapshot import SNAPSHOT_VERSION, Snapshot, as_json
+from tokmagic.notebook import widget
 from tokmagic.notebook.panel import PUSHES_PER_SECOND, READY, REOPEN, TARGET, Panel, state_of
 
 STEP = 1 / PUSHES_PER_SECOND
@@ -136,6 +138,20 @@ def test_a_book_that_cannot_be_read_is_said_in_a_row_with_keys_masked() -> None:
     assert row["tone"] == "bad"
     assert "the book is locked" in row["text"]
     assert key not in row["text"]
+
+
+def test_the_gauge_in_a_cell_syncs_no_state_that_a_saved_notebook_would_keep(
+    opened: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("widget.js", "widget.css"):
+        (tmp_path / name).write_text("built")
+    monkeypatch.setattr(widget, "STATIC", tmp_path)
+    gauge = widget.GaugeWidget(opened.panel)
+    before = gauge.get_state()
+    opened.panel.push()
+    assert gauge.get_state() == before
+    assert "0x" not in gauge.bundle()["text/plain"]
+    gauge.close()
 
 
 def pushed(cell: Any) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ class GaugeWidget(AnyWidget):  # type: ignore[misc, unused-ignore]
     def bundle(self) -> Bundle:
         """What shows it in a cell's output."""
         data, _ = self._repr_mimebundle_() or ({}, {})
-        return dict(data)
+        return {**data, "text/plain": "The token gauge, live while its kernel runs."}
 
     def _answer(self, _: Any, message: Any, __: Any) -> None:
         if message.get("type") == HELLO:
