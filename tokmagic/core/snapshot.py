@@ -8,18 +8,23 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from .limits import Level, rate, show_amount
 from .money import Cost, Quality, show_nanousd
 from .replies import Receipt
+from .spans import Countdown
 from .usage import Usage
 
 #: Version of the snapshot's schema, for displays that may be older or newer than the kernel.
 SNAPSHOT_VERSION = 1
 #: From this share of a limit or window on, a row warns.
 NEARLY_FULL = 0.8
+#: The newest cells that a display elsewhere is sent.
+CELLS_SENT = 20
+#: The head of the table of cells.
+CELL_COLUMNS = ("cell", "in", "cached", "out", "cost")
 
 Tone: TypeAlias = Literal["ok", "warn", "bad", "idle"]
 
@@ -38,6 +43,17 @@ class Pause:
 
     reason: str
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A call under way: its input, what it wrote so far (an estimate), and the most it can cost."""
+
+    label: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    ceiling: Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,7 @@ class Snapshot:
         model: of the running or last call.
         context_window, context_used: tokens; None and 0 while unknown.
         levels: how full each limit is.
+        running: the calls under way.
         pause: why the running call waits, or None.
         minute_tokens: tokens of the last full minutes, the oldest first; the last one is the running minute.
         session, day: sums.
@@ -76,6 +93,7 @@ class Snapshot:
     context_window: int | None = None
     context_used: int = 0
     levels: tuple[Level, ...] = ()
+    running: tuple[Running, ...] = ()
     pause: Pause | None = None
     minute_tokens: tuple[int, ...] = ()
     session: Sums = Sums()
@@ -95,6 +113,7 @@ class Row:
         fraction: how full it is, from 0 to 1; None where there is no bar to draw.
         tone: how it stands; ``idle`` where there is nothing to say yet.
         series: whole numbers over time, the oldest first, for a small chart.
+        countdown: the text in parts, for a display that counts down by itself.
     """
 
     key: str
@@ -103,6 +122,7 @@ class Row:
     fraction: float | None = None
     tone: Tone = "ok"
     series: tuple[int, ...] = ()
+    countdown: Countdown | None = None
 
 
 def rows(snapshot: Snapshot) -> tuple[Row, ...]:
@@ -110,53 +130,90 @@ def rows(snapshot: Snapshot) -> tuple[Row, ...]:
     return tuple(row for draw in ROWS for row in draw(snapshot))
 
 
+def headline(snapshot: Snapshot) -> Row | None:
+    """What is left of the limit that has least left of itself, in few words; None while no limit is known."""
+    found = [(level, row) for level, row in zip(snapshot.levels, _limits(snapshot), strict=True)]
+    if not found:
+        return None
+    level, row = max(found, key=lambda pair: pair[1].fraction or 0.0)
+    text = f"{show_amount(level.left, level.account.limit.unit)} left"
+    return replace(row, text=text, countdown=None)
+
+
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
-    """What a display elsewhere is sent: plain JSON values that stand alone."""
+    """What a display elsewhere is sent: plain JSON values that stand alone.
+
+    ``stale_at`` is when time alone makes something of it untrue, in seconds of the epoch, or None.
+    """
+    head = headline(snapshot)
     return {
         "tokmagic": snapshot.version,
         "sequence": snapshot.sequence,
         "epoch": snapshot.epoch,
-        "rows": [asdict(row) | {"series": list(row.series)} for row in rows(snapshot)],
-        "cells": [{"label": cell.label, "receipt": cell.receipt.as_dict()} for cell in snapshot.cells],
+        "at": snapshot.at,
+        "stale_at": _stale_at(snapshot),
+        "headline": None if head is None else _row_json(head),
+        "rows": [_row_json(row) for row in rows(snapshot)],
+        "columns": list(CELL_COLUMNS),
+        "cells": [_cell_json(cell) for cell in snapshot.cells[-CELLS_SENT:]],
     }
 
 
-def show_seconds(seconds: float) -> str:
-    """A time span for people, in its two largest units: ``12 s``, ``5 min 10 s``, ``3 h 12 min``, ``2 d 4 h``."""
-    whole = max(0, int(seconds + 0.5))
-    for size, unit, part, part_unit in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {unit} {rest} {part_unit}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
+def _row_json(row: Row) -> dict[str, Any]:
+    return asdict(row) | {"series": list(row.series)}
+
+
+def _cell_json(cell: Cell) -> dict[str, Any]:
+    usage = cell.receipt.usage
+    tokens = (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
+    texts = [cell.label, *(f"{amount:,}" for amount in tokens), str(cell.receipt.cost)]
+    return {"label": cell.label, "texts": texts, "receipt": cell.receipt.as_dict()}
+
+
+def _stale_at(snapshot: Snapshot) -> float | None:
+    ends = [row.countdown.until for row in rows(snapshot) if row.countdown is not None]
+    minute = [snapshot.at + 60.0] if any(snapshot.minute_tokens) else []
+    return min((end for end in ends + minute if end > snapshot.at), default=None)
 
 
 def _pause(snapshot: Snapshot) -> Iterable[Row]:
     if snapshot.pause is not None:
-        left = show_seconds(snapshot.pause.until - snapshot.at)
-        yield Row("pause", "Waiting", f"{left}: {snapshot.pause.reason}", tone="warn")
+        countdown = Countdown("", snapshot.pause.until, f": {snapshot.pause.reason}")
+        yield Row("pause", "Waiting", countdown.text(snapshot.at), tone="warn", countdown=countdown)
+
+
+def _running(snapshot: Snapshot) -> Iterable[Row]:
+    for number, call in enumerate(snapshot.running):
+        used = f"{call.input_tokens:,} in, ≈{call.output_tokens:,} out so far"
+        most = f", at most {call.ceiling}" if call.ceiling.nanousd is not None else ", at an unknown price"
+        yield Row(f"running {number}", f"Running {call.label}".rstrip(), f"{call.model}: {used}{most}")
 
 
 def _limits(snapshot: Snapshot) -> Iterable[Row]:
     for level in snapshot.levels:
-        play = " (play money)" if level.account.play and level.account.limit.unit == "nanousd" else ""
-        label = f"{level.account.limit}{play}"
-        used = _share(level.account.limit.amount - level.left, level.account.limit.amount)
-        yield Row(f"limit {level.account.key}", label, _left(level, snapshot.at), used, _limit_tone(level, used))
+        limit = level.account.limit
+        label = f"{limit} (play money)" if level.account.play and limit.unit == "nanousd" else str(limit)
+        used = _share(limit.amount - level.left, limit.amount)
+        text, countdown = _left(level), _refilled(level, snapshot.at)
+        if countdown is not None:
+            countdown = replace(countdown, before=text + countdown.before)
+            text = countdown.text(snapshot.at)
+        yield Row(f"limit {level.account.key}", label, text, used, _limit_tone(level, used), countdown=countdown)
 
 
-def _left(level: Level, at: float) -> str:
+def _left(level: Level) -> str:
+    unit = level.account.limit.unit
+    held = f", {show_amount(level.held, unit)} held for running calls" if level.held else ""
+    queue = f", {show_amount(level.ahead, unit)} queued" if level.ahead else ""
+    return f"{show_amount(level.left, unit)} left{held}{queue}"
+
+
+def _refilled(level: Level, at: float) -> Countdown | None:
     limit, until = level.account.limit, level.account.until
-    text = f"{show_amount(level.left, limit.unit)} left"
     if limit.full == "refuse":
-        held = f", {show_amount(level.held, limit.unit)} held for running calls" if level.held else ""
-        resets = f", resets in {show_seconds(until - at)}" if until is not None else ""
-        return text + held + resets
+        return None if until is None else Countdown(", resets in ", until)
     missing = limit.amount - level.room + level.ahead
-    queue = f", {show_amount(level.ahead, limit.unit)} queued" if level.ahead else ""
-    return (
-        f"{text}{queue}, full again in {show_seconds(missing / rate(limit))}" if missing >= 1 and limit.amount else text
-    )
+    return Countdown(", full again in ", at + missing / rate(limit)) if missing >= 1 and limit.amount else None
 
 
 def _limit_tone(level: Level, used: float) -> Tone:
@@ -231,6 +288,7 @@ def _share(part: int, whole: int) -> float:
 #: What a display shows, in order. A new row is one function and its place here.
 ROWS: tuple[Callable[[Snapshot], Iterable[Row]], ...] = (
     _pause,
+    _running,
     _limits,
     _minutes,
     _window,

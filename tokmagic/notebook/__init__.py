@@ -16,7 +16,7 @@ ALIAS = "tok"
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Register ``%%llm``, ``%%tok`` and ``%tokens``, and their completion."""
+    """Register ``%%llm``, ``%%tok`` and ``%tokens``, their completion, and the panel where there is a kernel."""
     from tokmagic.notebook.magics import TokMagics
 
     magics = TokMagics(shell)
@@ -28,6 +28,9 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         del magics.magics["cell"]["llm"]
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.matcher)
+    if getattr(shell, "kernel", None) is not None:
+        magics.show_state()
+        shell.events.register("post_run_cell", magics.after_cell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
@@ -40,3 +43,6 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
                 del manager.magics[kind][name]
     shell.configurables.remove(magics)
     shell.Completer.custom_matchers.remove(magics.matcher)
+    if magics.panel is not None:
+        shell.events.unregister("post_run_cell", magics.after_cell)
+        magics.hide_state()

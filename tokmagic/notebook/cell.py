@@ -19,7 +19,7 @@ from tokmagic.core.errors import BudgetExceeded, MalformedReply, TokmagicError
 from tokmagic.core.messages import as_messages, user
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.replies import Reply
-from tokmagic.core.snapshot import show_seconds
+from tokmagic.core.spans import show_seconds
 from tokmagic.notebook import markup
 from tokmagic.notebook.arguments import CellOptions
 from tokmagic.notebook.formats import present
@@ -53,6 +53,7 @@ class Street:
         threads: the named conversations; a cell adds to them when its call has ended.
         system, max_tokens: defaults for cells that do not say.
         hz: at most so many drawings of an answer per second.
+        pulse: called again and again while a call runs, for displays outside the cell.
     """
 
     shell: InteractiveShell
@@ -61,6 +62,7 @@ class Street:
     system: str | None = None
     max_tokens: int | None = None
     hz: float = 10.0
+    pulse: Callable[[], None] = lambda: None
 
 
 def run(street: Street, options: CellOptions, body: str) -> None:
@@ -129,7 +131,7 @@ def _notebook(namespace: dict[str, Any]) -> str:
 def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None, view: View) -> None:
     failure: BaseException | None = None
     try:
-        _watch(stream, view)
+        _watch(stream, view, street.pulse)
     except (TokmagicError, KeyboardInterrupt) as error:
         failure = error
     reply = stream.reply
@@ -148,13 +150,14 @@ def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conver
         raise failure from None
 
 
-def _watch(stream: Stream, view: View) -> None:
+def _watch(stream: Stream, view: View, pulse: Callable[[], None]) -> None:
     with stream as events:
         for event in events.ticks(0.1):
             if event is None:
                 view.tick()
             else:
                 view.show(event)
+            pulse()
 
 
 def _in_notebook(shell: Any) -> bool:

@@ -5,11 +5,13 @@ Loading registers names and nothing more, so that it costs a few milliseconds: n
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Float, Int, List, Unicode, observe
 
+from tokmagic.core.errors import ConfigurationError
 from tokmagic.notebook.arguments import cell_arguments, parse_cell
 from tokmagic.notebook.completion import matcher
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from tokmagic.conversation import Conversation
+    from tokmagic.notebook.panel import Panel
+    from tokmagic.notebook.widget import GaugeWidget
     from tokmagic.sync import Client
 
 
@@ -27,6 +31,7 @@ class TokMagics(Magics):
     Attributes:
         threads: the named conversations of this kernel.
         matcher: completes the magics' options.
+        panel: pushes the state to the sidebar; None where there is no kernel.
     """
 
     shell: InteractiveShell  # type: ignore[assignment, unused-ignore]
@@ -43,7 +48,9 @@ class TokMagics(Magics):
         super().__init__(shell, **settings)
         self.threads: dict[str, Conversation] = {}
         self.matcher = matcher(self)
+        self.panel: Panel | None = None
         self._client: Client | None = None
+        self._widget: GaugeWidget | None = None
 
     def client(self) -> Client:
         """The client of this kernel, built on first use and again when its settings change.
@@ -56,6 +63,49 @@ class TokMagics(Magics):
 
             self._client = Client(self.model or None, limits=self.limits)
         return self._client
+
+    def show_state(self) -> None:
+        """Give the sidebar its first state; the book is opened for that only if it is in use already."""
+        from tokmagic.notebook.panel import READY, Panel, connect, in_use, state_of
+
+        state = partial(state_of, self.client)
+        self.panel = Panel(state, connect)
+        self.panel.open(state() if in_use() else READY)
+
+    def hide_state(self) -> None:
+        """Take the panels away."""
+        if self._widget is not None:
+            self._widget.close()
+            self._widget = None
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+
+    def pulse(self) -> None:
+        """A call goes on: let the panels follow."""
+        if self.panel is not None:
+            self.panel.pulse()
+
+    def after_cell(self, _: Any = None) -> None:
+        """A cell ended: let the panels show what it left, if it can have touched the book."""
+        from tokmagic.notebook.panel import in_use
+
+        if self.panel is not None and in_use():
+            self.panel.push()
+
+    def widget(self) -> GaugeWidget:
+        """The panel to be shown inside a notebook.
+
+        Raises:
+            ConfigurationError: there is no notebook, or the panel is not built.
+        """
+        if self.panel is None:
+            raise ConfigurationError("%tokens panel needs a notebook: %tokens shows the same as a table.")
+        if self._widget is None:
+            from tokmagic.notebook.widget import GaugeWidget
+
+            self._widget = GaugeWidget(self.panel)
+        return self._widget
 
     def model_names(self) -> tuple[str, ...]:
         """Every model there is, for completion."""
@@ -86,6 +136,7 @@ class TokMagics(Magics):
             system=self.system or None,
             max_tokens=self.max_tokens or None,
             hz=self.render_hz,
+            pulse=self.pulse,
         )
         run(street, options, cell)
 

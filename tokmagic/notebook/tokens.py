@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 #: Words of the design that this version does not serve.
-LATER = ("plan", "compact", "undo", "reset", "export", "report", "restore", "panel")
+LATER = ("plan", "compact", "undo", "reset", "export", "report", "restore")
 #: At most so many models are listed at once.
 MOST_MODELS = 40
 
@@ -153,6 +153,10 @@ def _config(magics: TokMagics, _: str) -> Bundle:
     return markup.table(("setting", "value"), lines)
 
 
+def _panel(magics: TokMagics, _: str) -> Bundle:
+    return magics.widget().bundle()
+
+
 def _help(_: TokMagics, __: str) -> Bundle:
     return markup.table(("%tokens", "shows"), [("", "the gauge"), *((word, text) for word, (text, _) in WORDS.items())])
 
@@ -165,6 +169,7 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "history": ("the newest calls in the book: %tokens history [N]", _history),
     "threads": ("the named conversations", _threads),
     "models": ("models, windows and prices: %tokens models [FILTER]", _models),
+    "panel": ("the gauge, live, in this cell's output", _panel),
     "config": ("the settings in force", _config),
     "help": ("this table", _help),
 }

@@ -20,7 +20,7 @@ from tokmagic.core.events import (
 )
 from tokmagic.core.redaction import redact
 from tokmagic.core.replies import Receipt
-from tokmagic.core.snapshot import show_seconds
+from tokmagic.core.spans import show_seconds
 from tokmagic.core.tokens import TokenCount
 
 
