@@ -90,9 +90,9 @@ $(VENV)/.panel: $(VENV)/.uv $(BUILT)
 # A browser for the tests that need one; where it may not be installed, the tests say so.
 $(STATE)/.browser:
 	@mkdir -p $(STATE)
-	@command -v chromium google-chrome >/dev/null \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || true
-	@! command -v chromium google-chrome >/dev/null || touch $@
+	@{ command -v chromium || command -v google-chrome; } >/dev/null && touch $@ || true
 
 $(VENV)/.test: $(VENV)/.demo
 	@$(UV) --editable '.[test]'

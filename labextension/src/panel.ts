@@ -23,9 +23,6 @@ export class GaugePanel extends Widget {
   private readonly body = element('div', 'body');
   private gauge: Gauge;
   private subject: Subject | null = null;
-  private readonly onStatus = (): void => {
-    this.showBusy();
-  };
   private readonly onSight = (): void => {
     this.gauge.visible = this.isVisible && document.visibilityState === 'visible';
   };
@@ -45,7 +42,7 @@ export class GaugePanel extends Widget {
     head.append(this.name, this.stop);
     this.node.append(head, this.body);
     this.gauge = this.mount(new Signboard(ABSENT), NO_KERNEL);
-    this.showBusy();
+    this.stop.hidden = true;
     document.addEventListener('visibilitychange', this.onSight);
   }
 
@@ -53,13 +50,11 @@ export class GaugePanel extends Widget {
   display(subject: Subject | null): void {
     setText(this.name, subject?.title ?? 'Tokens');
     if (subject?.kernel !== this.subject?.kernel) {
-      this.subject?.kernel.statusChanged.disconnect(this.onStatus);
       this.subject = subject;
-      subject?.kernel.statusChanged.connect(this.onStatus);
       this.gauge.dispose();
       this.gauge = subject ? this.mount(subject.source) : this.mount(new Signboard(ABSENT), NO_KERNEL);
     }
-    this.showBusy();
+    this.stop.hidden = subject === null;
   }
 
   override dispose(): void {
@@ -96,11 +91,5 @@ export class GaugePanel extends Widget {
     this.body.append(gauge.node);
     gauge.visible = this.isVisible && document.visibilityState === 'visible';
     return gauge;
-  }
-
-  private showBusy(): void {
-    const status = this.subject?.kernel.status;
-    this.stop.disabled = status !== 'busy';
-    this.stop.hidden = this.subject === null;
   }
 }

@@ -219,11 +219,6 @@ class Desk:
         """Until nothing runs."""
         self.page.wait_for_function(IDLE, timeout=PATIENCE)
 
-    @property
-    def busy(self) -> bool:
-        """Whether the kernel works."""
-        return bool(self.page.evaluate("() => window.kernel().status === 'busy'"))
-
 
 #: The kernel of the notebook in front.
 KERNEL = """() => [...jupyterapp.shell.widgets('main')]

@@ -47,7 +47,6 @@ def test_a_running_cell_is_followed_and_a_reload_in_its_midst_too(desk):
     expect(running).not_to_have_text(before, timeout=SOON)
     desk.open("busy.ipynb", idle=False)
     expect(running).to_contain_text("out so far", timeout=SOON)
-    assert desk.busy
     expect(running).to_have_count(0, timeout=PATIENCE)
     expect(desk.row("cost session")).to_contain_text("1 call")
 
@@ -56,16 +55,14 @@ def test_stop_interrupts_the_cell_and_what_it_cost_is_shown(desk):
     desk.write("stop.ipynb", LOAD, LONG)
     desk.open("stop.ipynb")
     stop = desk.panel.get_by_role("button", name="Stop")
-    expect(stop).to_be_disabled()
     desk.run_all()
-    expect(desk.row("running 0")).to_contain_text("out so far", timeout=PATIENCE)
+    expect(desk.row("running 0")).to_contain_text(re.compile("≈[1-9]"), timeout=PATIENCE)
     stop.click()
     expect(desk.page.locator(".jp-OutputArea-output").filter(has_text="Interrupted: Stopped")).to_be_visible(
         timeout=SOON
     )
     expect(desk.row("running 0")).to_have_count(0, timeout=SOON)
     expect(desk.row("cost session")).to_contain_text("1 call", timeout=SOON)
-    expect(stop).to_be_disabled()
 
 
 def test_why_a_call_waits_counts_down_and_what_was_cut_is_told(desk):
