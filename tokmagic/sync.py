@@ -145,8 +145,8 @@ class Stream:
 
     def _epitaph(self) -> str:
         if self.reply is None:
-            return "Stopped before anything was sent."
-        return f"Stopped: {self.reply.usage.output_tokens:,} tokens of the answer kept, {self.reply.cost} spent."
+            return "before anything was sent."
+        return f"{self.reply.usage.output_tokens:,} tokens of the answer kept, {self.reply.cost} spent."
 
 
 class Client:
