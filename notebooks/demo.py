@@ -57,6 +57,7 @@ def execute(notebook: Any, home: str) -> list[str]:
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN and not name.endswith("_API_KEY")}
     env |= {"TOKMAGIC_HOME": home, "IPYTHONDIR": home}
     client = NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True, record_timing=False)
+    client.extra_arguments = ["--log-level=ERROR"]
     client.on_cell_execute = lambda cell, cell_index: say(cell_index + 1, cell)
     try:
         client.execute(env=env, cwd=home)

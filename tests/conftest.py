@@ -43,8 +43,8 @@ def make_parts(private_home, runner):
     """Parts with a fresh book; ``pace`` in tokens per second, 0 answers at once."""
     made = []
 
-    def make(pace=0.0, **options):
-        made.append(Parts(replace(load_settings(), demo_pace=pace), **options))
+    def make(pace=0.0, kind=Parts, **options):
+        made.append(kind(replace(load_settings(), demo_pace=pace), **options))
         return made[-1]
 
     yield make

@@ -56,7 +56,10 @@ def test_receipts_are_read_with_their_place_in_the_notebook(tmp_path):
 
 def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "x.ipynb").write_text("no json")
-    for name in ("x.ipynb", "missing.ipynb"):
+    (tmp_path / "y.ipynb").write_text('{"cells": ["not a cell"]}')
+    half = {"output_type": "display_data", "data": {RECEIPT_MIME: {"model": "half a receipt"}}}
+    (tmp_path / "z.ipynb").write_text(json.dumps({"cells": [{"outputs": [half]}]}))
+    for name in ("x.ipynb", "y.ipynb", "z.ipynb", "missing.ipynb"):
         assert main(["report", str(tmp_path / name)]) == 2
         assert capsys.readouterr().err.count("\n") == 1
 

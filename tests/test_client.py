@@ -10,8 +10,10 @@ from tokmagic.core.errors import (
     BudgetExceeded,
     ConfigurationError,
     InvalidPrompt,
+    LedgerError,
     MissingKey,
     RequestTooLarge,
+    StreamBroken,
     UnknownModel,
 )
 from tokmagic.core.events import Completed, Notice, Planned, Started, TextDelta, Truncated, Waiting
@@ -140,6 +142,12 @@ def test_a_request_that_never_passes_a_rate_is_refused_at_once(parts, run):
         run(client.send(PROMPT))
 
 
+def test_a_notebook_without_a_name_has_its_calls_counted_when_a_limit_comes_later(parts, run):
+    spent = run(AsyncClient("demo/claude", parts=parts).send(PROMPT)).cost.nanousd
+    late = AsyncClient("demo/claude", parts=parts, limits=["1 usd/day by notebook"])
+    assert next(level for level in late.snapshot().levels if level.account.limit.scope == "notebook").spent == spent
+
+
 def test_a_thread_grows_by_each_call_and_not_by_a_refused_one(parts, run):
     client = AsyncClient("demo/claude", parts=parts)
     thread = client.conversation("sea")
@@ -256,6 +264,104 @@ def test_a_timeout_around_a_call_is_a_timeout(make_parts, run):
 
     with pytest.raises(TimeoutError):
         run(brief())
+
+
+def test_a_reply_that_is_not_complete_in_time_is_broken_and_stays_at_its_ceiling(make_parts, run):
+    parts = make_parts(pace=20.0)
+    with pytest.raises(StreamBroken, match=r"within 0\.3 s"):
+        run(AsyncClient("demo/claude", parts=parts).send(PROMPT * 20, timeout=0.3))
+    (entry,) = parts.ledger.entries()
+    assert (entry.state, entry.nanousd) == ("unsettled", entry.charge.ceiling.nanousd)
+
+
+def test_an_unstreamed_reply_has_to_be_complete_in_time_too(make_parts, run):
+    parts = make_parts(pace=20.0)
+    with pytest.raises(StreamBroken, match=r"within 0\.3 s"):
+        run(AsyncClient("demo/claude", parts=parts).send(PROMPT * 20, timeout=0.3, stream=False))
+
+
+def test_a_stopped_call_is_on_the_displays_too(make_parts, run):
+    parts = make_parts(pace=50.0)
+
+    async def leave():
+        async with AsyncClient("demo/claude", parts=parts).stream(PROMPT * 20, cell="3") as stream:
+            async for event in stream:
+                if isinstance(event, TextDelta):
+                    break
+        return stream.reply
+
+    reply = run(leave())
+    (cell,) = parts.gauge.snapshot((), (), ()).cells
+    assert (cell.label, cell.receipt) == ("3", reply.receipt)
+
+
+def test_a_lease_begins_when_the_call_is_admitted(make_parts, server, run):
+    now = [1_800_000_000.0]
+    parts = make_parts(server=server, clock=lambda: now[0])
+    client = AsyncClient("demo/claude", parts=parts, limits=["600 requests/minute", "60k tokens/minute"])
+
+    async def two():
+        await client.send("word " * 50_000, max_tokens=10)
+        async with client.stream("word " * 10_100, max_tokens=10) as stream:
+            async for event in stream:
+                if isinstance(event, Waiting):
+                    now[0] += 10_000.0
+                    break
+            return [event async for event in stream]
+
+    assert isinstance(run(two())[-1], Completed)
+    assert parts.ledger.entries()[0].lease_until > now[0]
+
+
+def test_a_call_whose_settling_failed_leaves_its_thread_alone(make_parts, run):
+    parts = make_parts(pace=200.0)
+    client = AsyncClient("demo/claude", parts=parts)
+    thread = client.conversation()
+
+    async def close_the_book():
+        async with client.stream(PROMPT, thread=thread) as stream:
+            async for event in stream:
+                if isinstance(event, TextDelta):
+                    parts.ledger.close()
+
+    with pytest.raises(LedgerError):
+        run(close_the_book())
+    assert len(thread) == 0
+
+
+def test_two_calls_at_once_add_their_exchanges_whole(parts, run):
+    client = AsyncClient("demo/claude", parts=parts)
+    thread = client.conversation()
+
+    async def many():
+        await asyncio.gather(*(client.send(f"{PROMPT} {number}", thread=thread) for number in range(8)))
+
+    run(many())
+    assert [message.role for message in thread.messages] == ["user", "assistant"] * 8
+
+
+def test_parts_that_were_closed_work_again(make_parts, run):
+    parts = make_parts()
+    client = AsyncClient("demo/claude", parts=parts)
+    first = run(client.send(PROMPT))
+    parts.close()
+    assert run(client.send(PROMPT)).text == first.text
+
+
+def test_another_key_takes_another_connection(parts, monkeypatch, run):
+    model = parts.model("anthropic/claude-sonnet-5-5")
+
+    async def three():
+        loop, found = asyncio.get_running_loop(), []
+        for key in ("sk-one", "sk-one", "sk-two"):
+            monkeypatch.setenv("ANTHROPIC_API_KEY", key)
+            found.append(parts.provider(model, loop))
+            assert parts.connected(model, loop) is found[-1]
+        return found
+
+    first, again, other = run(three())
+    assert first is again
+    assert first is not other
 
 
 def test_the_snapshot_shows_limits_sums_and_cells(parts, run):

@@ -36,7 +36,10 @@ def test_the_file_sets_and_the_environment_wins(tmp_path):
 
 @pytest.mark.parametrize(
     "text",
-    ["limits = ['5 usd']", "nonsense", "modle = 'demo/chat'", "max_tokens = -1", "timeout = 'nan'", "demo_pace = inf"],
+    [
+        *("limits = ['5 usd']", "limits = 5", "limits = [5]", "nonsense", "modle = 'demo/chat'", "max_tokens = -1"),
+        *("max_tokens = 0", "timeout = 'nan'", "timeout = 0", "demo_pace = inf"),
+    ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(ConfigurationError) as refused:
@@ -57,6 +60,13 @@ def test_a_key_shows_nothing_of_itself():
     key = key_of(SERVICE, {"ANTHROPIC_API_KEY": " sk-ant-secret-value "})
     assert key.reveal() == "sk-ant-secret-value"
     assert "secret" not in f"{key!r} {key} {[key]}"
+
+
+@pytest.mark.parametrize("value", ["sk-ключ", "sk-a b", "sk-a\nb"])
+def test_what_cannot_be_a_key_is_refused_unshown(value):
+    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY holds characters") as refused:
+        key_of(SERVICE, {"ANTHROPIC_API_KEY": value})
+    assert value not in str(refused.value)
 
 
 def test_a_service_without_a_key_needs_none():

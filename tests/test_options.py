@@ -24,6 +24,7 @@ def test_a_call_wins_over_its_client_and_none_means_not_said():
         ("temperature", float("inf")),
         ("temperature", -0.1),
         ("timeout", "soon"),
+        ("timeout", 0),
         ("truncate", "middel"),
     ],
 )
@@ -36,6 +37,37 @@ def test_an_unusable_value_is_refused_with_its_name_and_value(name, value):
 def test_an_unknown_option_is_refused_with_the_known_ones():
     with pytest.raises(ConfigurationError, match=r"max_token\b.*max_tokens"):
         merge({}, {"max_token": 5})
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "model", "n", "tools", "service_tier"])
+def test_a_body_field_that_the_budget_rests_on_is_refused(field):
+    with pytest.raises(ConfigurationError, match=f"extra_body cannot set {field}"):
+        merge({}, {"extra_body": {"seed": 1, field: 9}})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"extra_headers": {"x-a": 5}},
+        {"extra_headers": {"x-a": "a\nb"}},
+        {"extra_headers": {"x-a": "ключ"}},
+        {"extra_body": {"a": object()}},
+        {"extra_body": {"a": float("nan")}},
+        {"extra_body": {"a": "\ud800"}},
+        {"extra_query": {"a": {1}}},
+        {"stop": [1]},
+    ],
+)
+def test_what_cannot_be_sent_is_refused_before_anything_is(options):
+    with pytest.raises(ConfigurationError) as refused:
+        merge({}, options)
+    assert "\n" not in str(refused.value)
+    assert next(iter(options)) in str(refused.value)
+
+
+def test_one_stop_text_is_one_and_not_its_letters():
+    assert wishes_of(merge({}, {"stop": "END"}), 100).stop == ("END",)
+    assert wishes_of(merge({}, {"stop": ["a", "b"]}), 100).stop == ("a", "b")
 
 
 def test_keeping_no_recent_message_is_not_the_default():

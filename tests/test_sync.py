@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tokmagic.core.errors import BudgetExceeded, Interrupted
+from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, LedgerError
 from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
 from tokmagic.ledgers.sqlite import SQLiteLedger
 from tokmagic.sync import Client, Mailbox
@@ -87,6 +87,35 @@ def test_an_interrupt_while_waiting_for_a_rate_sends_nothing(slow):
         client.send("word " * 80)
     assert stopped.value.reply is None
     assert len(slow.ledger.entries()) == 1
+
+
+def test_an_interrupt_while_the_server_starts_waits_for_nothing(make_parts, monkeypatch):
+    parts, begun, release, late = make_parts(), threading.Event(), threading.Event(), []
+
+    def never_ready(*args, **options):
+        begun.set()
+        late.extend([True] * (not release.wait(5)))
+        raise ConfigurationError("started too late")
+
+    monkeypatch.setattr("tokmagic.server.start_server", never_ready)
+    threading.Thread(target=lambda: begun.wait(20) and interrupt_self()).start()
+    with pytest.raises(Interrupted, match="before anything was sent"):
+        Client("demo/claude", parts=parts).send(PROMPT)
+    assert not late
+    assert [entry.state for entry in parts.ledger.entries()] == ["released"]
+    release.set()
+
+
+def test_an_error_of_the_book_is_not_lost_when_a_call_is_left_early(slow):
+    def leave():
+        with Client("demo/claude", parts=slow).stream(PROMPT * 9) as events:
+            for event in events:
+                if isinstance(event, TextDelta):
+                    slow.ledger.close()
+                    break
+
+    with pytest.raises(LedgerError, match="closed"):
+        leave()
 
 
 def test_leaving_early_stops_the_call(slow):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
             values[name] = environ[variable]
     return Settings(
         home=home,
-        model=values.get("model"),
+        model=str(values["model"]) if values.get("model") else None,
         limits=tuple(parse_limit(words, source="config") for words in _words(values.get("limits", ()))),
         ledger=str(values.get("ledger") or home / "book.sqlite"),
         user=_user(),
         team=str(values.get("team", "")),
-        max_tokens=int(_number("max_tokens", values.get("max_tokens", 4_096))),
-        timeout=_number("timeout", values.get("timeout", 600.0)),
+        max_tokens=int(_number("max_tokens", values.get("max_tokens", 4_096), least=1)),
+        timeout=_number("timeout", values.get("timeout", 600.0), least=1),
         demo_pace=_number("demo_pace", values.get("demo_pace", DEMO_PACE)),
     )
 
@@ -87,14 +87,19 @@ def key_of(service: Service, environ: Mapping[str, str] = os.environ) -> Secret:
 
     Raises:
         MissingKey: naming the variable, and the models that need no key.
+        ConfigurationError: the variable holds something that cannot be a key.
     """
     if not service.key_variable:
         return Secret("")
     value = environ.get(service.key_variable, "").strip()
     if not value:
         raise MissingKey(
-            f"No key for {service.name}: set {service.key_variable} in the environment and restart the kernel; "
+            f"No key for {service.name}: set {service.key_variable} in the environment that Jupyter is started from; "
             "demo/claude needs no key."
+        )
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise ConfigurationError(
+            f"{service.key_variable} holds characters that no key has: copy the key of {service.name} again."
         )
     return Secret(value)
 
@@ -127,17 +132,20 @@ def _read(file: Path) -> dict[str, Any]:
     return values
 
 
-def _words(limits: str | Iterable[str]) -> list[str]:
-    return [words for words in limits.split(";") if words.strip()] if isinstance(limits, str) else list(limits)
+def _words(limits: object) -> list[str]:
+    words = [part for part in limits.split(";") if part.strip()] if isinstance(limits, str) else limits
+    if not isinstance(words, list | tuple) or not all(isinstance(part, str) for part in words):
+        raise ConfigurationError(f"limits is a list of words such as '5 usd/day', not {limits!r}.")
+    return list(words)
 
 
-def _number(name: str, value: Any) -> float:
+def _number(name: str, value: Any, least: float = 0) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = -1.0
-    if not 0 <= number < float("inf"):
-        raise ConfigurationError(f"{name} is a finite number of 0 or more, not {value!r}.")
+    if not least <= number < float("inf"):
+        raise ConfigurationError(f"{name} is a finite number of {least} or more, not {value!r}.")
     return number
 
 

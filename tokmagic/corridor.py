@@ -13,17 +13,25 @@ import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import count
-from typing import Any, TypeVar
 
 import anyio
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
-from tokmagic.core.errors import ProviderError
-from tokmagic.core.events import Completed, Event, Finished, Notice, Planned, Retrying, Truncated, Waiting
+from tokmagic.core.errors import ProviderError, StreamBroken, TokmagicError
+from tokmagic.core.events import (
+    Completed,
+    Event,
+    Finished,
+    Notice,
+    Planned,
+    Retrying,
+    StreamEvent,
+    Truncated,
+    Waiting,
+)
 from tokmagic.core.limits import Account, Admitted, Decision, Limit, Refused, Wait, decide
 from tokmagic.core.messages import Message
 from tokmagic.core.models import Model
@@ -36,10 +44,11 @@ from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.core.tokens import TokenCount
 from tokmagic.options import CallOptions, wishes_of
 from tokmagic.parts import Parts
+from tokmagic.providers import Provider
+from tokmagic.shield import to_the_end
 
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
-T = TypeVar("T")
 
 #: Seconds a hold outlives its call's deadline before it counts as a dead owner's.
 GRACE = 60.0
@@ -91,6 +100,8 @@ class Passage:
         self._began = parts.clock()
         self._first_token: float | None = None
         self._waited = 0.0
+        self._failed = False
+        self._timeout = options.get("timeout") or parts.settings.timeout
 
     async def run(self) -> AsyncGenerator[Event]:
         """Plan, reserve, send, settle; again where that helps. The last event is ``Completed``."""
@@ -103,10 +114,13 @@ class Passage:
             async with aclosing(self._attempts(plan)) as events:
                 async for event in events:
                     yield self._seen(event, plan)
+        except TokmagicError:
+            self._failed = True
+            raise
         finally:
             self._close(plan)
         if self.reply is not None:
-            yield self._seen(Completed(self.reply), plan)
+            yield Completed(self.reply)
 
     def quote(self) -> Quote:
         """The plan and what the limits would say to it now."""
@@ -160,8 +174,9 @@ class Passage:
                 pause = None if self._outcome.began else policy.pause(error, attempt, random.random())  # noqa: S311
                 if pause is None:
                     raise
+                self._outcome = Outcome()
                 yield Retrying(attempt, pause, str(error))
-                await anyio.sleep(pause)
+                await self._sleep(pause)
             else:
                 return
 
@@ -169,7 +184,11 @@ class Passage:
         ledger = self._parts.ledger
         decision: Decision = Admitted()
         try:
-            while isinstance(decision := await to_the_end(ledger.reserve, entry, self._accounts(plan), self.id), Wait):
+            while True:
+                entry = replace(entry, lease_until=self._parts.clock() + self._timeout + GRACE)
+                decision = await to_the_end(ledger.reserve, entry, self._accounts(plan), self.id)
+                if not isinstance(decision, Wait):
+                    break
                 yield Waiting(decision.seconds, why_it_waits(decision))
                 await self._sleep(decision.seconds)
         finally:
@@ -181,11 +200,11 @@ class Passage:
     async def _send(self, plan: CallPlan, entry: Entry) -> AsyncGenerator[Event]:
         outcome = self._outcome = Outcome()
         try:
-            loop = asyncio.get_running_loop()
-            provider = await to_thread.run_sync(self._parts.provider, plan.model, loop, abandon_on_cancel=True)
+            provider = await self._provider(plan.model)
             outcome.sent = True
             async with aclosing(provider.stream(plan.request)) as events:
-                async for event in events:
+                end = asyncio.get_running_loop().time() + self._timeout
+                while (event := await self._next(events, end)) is not None:
                     outcome.take(event)
                     if isinstance(event, Finished):
                         break
@@ -198,6 +217,24 @@ class Passage:
         finally:
             await to_the_end(self._settle, plan, entry, outcome)
 
+    async def _provider(self, model: Model) -> Provider:
+        loop = asyncio.get_running_loop()
+        connected = self._parts.connected(model, loop)
+        if connected is not None:
+            return connected
+        return await to_thread.run_sync(self._parts.provider, model, loop, abandon_on_cancel=True)
+
+    async def _next(self, events: AsyncGenerator[StreamEvent], end: float) -> StreamEvent | None:
+        try:
+            async with asyncio.timeout_at(end):
+                return await anext(events)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            raise StreamBroken(
+                f"No complete reply within {self._timeout:g} s: raise the timeout, or lower max_tokens."
+            ) from None
+
     def _settle(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> None:
         ledger = self._parts.ledger
         settled = settle_entry(entry, plan, outcome, self._parts.counter(plan.model), self._parts.clock())
@@ -208,15 +245,15 @@ class Passage:
     def _close(self, plan: CallPlan | None) -> None:
         self._parts.gauge.forget(self.id)
         booked = [entry for entry in self._entries if entry.state != "released"]
-        failed = self._outcome.error is not None
-        if plan is None or not booked or (failed and not self._outcome.began):
+        if plan is None or not booked or (self._failed and not self._outcome.began):
             return
         answer = self._outcome.partial()
         duration = self._parts.clock() - self._began
         self.reply = Reply(answer, receipt_of(self.id, plan, answer, self._entries, self._waited, duration))
         thread = self._options.get("thread")
-        if thread is not None and not failed:
+        if thread is not None and not self._failed:
             thread.add(self._turns, self.reply)
+        self._seen(Completed(self.reply), plan)
 
     def _entry(self, plan: CallPlan, attempt: int) -> Entry:
         parts, now = self._parts, self._parts.clock()
@@ -229,9 +266,8 @@ class Passage:
             model=plan.model.name,
             attempt=attempt,
             owner=parts.epoch,
-            lease_until=now + (self._options.get("timeout") or parts.settings.timeout) + GRACE,
             session=parts.epoch,
-            notebook=self._options.get("notebook", ""),
+            notebook=scopes["notebook"],
             cell=self._options.get("cell", ""),
             thread=thread.name if thread is not None else "",
             user=scopes["user"],
@@ -257,23 +293,3 @@ class Passage:
             await anyio.sleep(seconds)
         finally:
             self._waited += max(0.0, self._parts.clock() - began)
-
-
-async def to_the_end(act: Callable[..., T], *args: Any) -> T:
-    """Do it in a worker thread, to its end. A cancellation that comes meanwhile is delivered at the next await."""
-    try:
-        work = asyncio.get_running_loop().run_in_executor(None, partial(act, *args))
-    except RuntimeError:  # the interpreter ends, and starts no threads any more
-        return act(*args)
-    cancelled = False
-    with CancelScope(shield=True):
-        while not work.done():
-            try:
-                await asyncio.wait([work])
-            except asyncio.CancelledError:
-                cancelled = True
-    task = asyncio.current_task()
-    if cancelled and task is not None:
-        task.uncancel()
-        task.cancel()
-    return work.result()

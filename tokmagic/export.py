@@ -35,11 +35,12 @@ def receipts_in(file: Path) -> list[CellUse]:
     """
     try:
         cells = json.loads(file.read_text("utf-8"))["cells"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigurationError(f"{file} is not a notebook that can be read: {error}") from None
-    outputs = ((place, output) for place, cell in enumerate(cells, 1) for output in cell.get("outputs", ()))
-    found = ((place, output.get("data", {}).get(RECEIPT_MIME)) for place, output in outputs)
-    return [_use(place, receipt) for place, receipt in found if receipt]
+        outputs = ((place, output) for place, cell in enumerate(cells, 1) for output in cell.get("outputs", ()))
+        found = ((place, output.get("data", {}).get(RECEIPT_MIME)) for place, output in outputs)
+        return [_use(place, receipt) for place, receipt in found if receipt]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise ConfigurationError(f"{file} is not a notebook that can be read ({what}).") from None
 
 
 def _use(place: int, receipt: Mapping[str, Any]) -> CellUse:

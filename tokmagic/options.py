@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
@@ -12,6 +13,15 @@ from tokmagic.core.limits import Limit
 from tokmagic.core.messages import Extras
 from tokmagic.core.planning import Wishes
 from tokmagic.core.truncation import STRATEGIES
+
+#: Fields of a request's body that its plan rests on. Set past the plan, they would let a call cost more than its hold.
+PLANNED = frozenset(
+    {
+        *("model", "messages", "system", "max_tokens", "max_completion_tokens", "n", "best_of", "stream"),
+        *("stream_options", "tools", "functions", "mcp_servers", "web_search_options", "prediction"),
+        *("context_management", "service_tier", "speed", "inference_geo"),
+    }
+)
 
 
 class ClientOptions(TypedDict, total=False):
@@ -24,12 +34,12 @@ class ClientOptions(TypedDict, total=False):
         keep_recent: messages kept word for word as long as possible.
         truncate: how too long input is cut: a strategy's name, or ``off`` to refuse.
         temperature: 0 or more.
-        stop: texts at which the answer ends.
+        stop: the text, or texts, at which the answer ends.
         stream: False asks for the answer in one piece.
         limits: further limits for this call, in words such as ``0.10 usd/call``.
         thread: a conversation to continue.
-        timeout: seconds until the reply must be complete.
-        extra_headers, extra_query, extra_body: added to the HTTP request as they are.
+        timeout: seconds from when it is sent until the reply must be complete; waits for limits do not count.
+        extra_headers, extra_query, extra_body: added to the HTTP request as they are; ``PLANNED`` fields are refused.
         cell, notebook: where it comes from, for the book.
     """
 
@@ -39,7 +49,7 @@ class ClientOptions(TypedDict, total=False):
     keep_recent: int | None
     truncate: str | None
     temperature: float | None
-    stop: Sequence[str] | None
+    stop: str | Sequence[str] | None
     stream: bool | None
     limits: Sequence[str | Limit]
     thread: Conversation | None
@@ -74,6 +84,9 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     _whole("keep_recent", options.get("keep_recent"), 0)
     _finite("temperature", options.get("temperature"))
     _finite("timeout", options.get("timeout"))
+    if options.get("timeout") == 0:
+        raise ConfigurationError("timeout is a number of seconds above 0, not 0.")
+    _sendable(options)
     strategy = options.get("truncate") or "end"
     if strategy != "off" and strategy not in STRATEGIES:
         raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(STRATEGIES)} or off.")
@@ -82,7 +95,7 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
 
 def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
     """The part of the options that planning reads."""
-    keep = options.get("keep_recent")
+    keep, stop = options.get("keep_recent"), options.get("stop") or ()
     return Wishes(
         max_tokens=options.get("max_tokens"),
         default_max_tokens=default_max_tokens,
@@ -90,7 +103,7 @@ def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
         keep_recent=10 if keep is None else keep,
         truncate=options.get("truncate") or "end",
         temperature=options.get("temperature"),
-        stop=tuple(options.get("stop") or ()),
+        stop=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=options.get("stream") is not False,
         extras=Extras(
             headers=options.get("extra_headers") or {},
@@ -98,6 +111,24 @@ def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
             body=options.get("extra_body") or {},
         ),
     )
+
+
+def _sendable(options: CallOptions) -> None:
+    if any(not isinstance(text, str) for text in options.get("stop") or ()):
+        raise ConfigurationError("stop is a text or a list of texts.")
+    for name, value in (options.get("extra_headers") or {}).items():
+        if not isinstance(value, str) or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable():
+            raise ConfigurationError(f"extra_headers: {name!r} is no header of printable ASCII text.")
+    planned = sorted(PLANNED.intersection(options.get("extra_body") or ()))
+    if planned:
+        raise ConfigurationError(
+            f"extra_body cannot set {', '.join(planned)}: the budget of the call rests on it. Use the options instead."
+        )
+    for name, fields in (("extra_body", options.get("extra_body")), ("extra_query", options.get("extra_query"))):
+        try:
+            json.dumps(dict(fields or {}), ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"{name} holds something that no JSON can carry: {error}.") from None
 
 
 def _whole(name: str, value: object, least: int) -> None:

@@ -66,6 +66,7 @@ class Parts:
         self.epoch = uuid.uuid4().hex[:12]
         self.gauge = Gauge(self.epoch, clock)
         self._lock = threading.RLock()
+        self._book_lock = threading.Lock()
         self._notice_said = False
         self._ledger: Ledger | None = None
         self._given = server
@@ -74,8 +75,8 @@ class Parts:
 
     @property
     def ledger(self) -> Ledger:
-        """The book."""
-        with self._lock:
+        """The book. It waits for nothing else: a call is settled while an SDK still loads."""
+        with self._book_lock:
             if self._ledger is None:
                 self._ledger = open_ledger(self.settings.ledger, clock=self.clock)
             return self._ledger
@@ -125,11 +126,15 @@ class Parts:
     def provider(self, model: Model, loop: asyncio.AbstractEventLoop) -> Provider:
         """What sends to the model's service from that event loop."""
         with self._lock:
-            kept = self._providers.setdefault(loop, {})
-            name = f"{model.provider}/{model.protocol}"
-            if name not in kept:
-                kept[name] = self._connect(model)
-            return kept[name]
+            service, key = self._service(model)
+            kept, line = self._providers.setdefault(loop, {}), self._line(model)
+            if line not in kept:
+                kept[line] = self._connect(service, key)
+            return kept[line]
+
+    def connected(self, model: Model, loop: asyncio.AbstractEventLoop) -> Provider | None:
+        """The same where it is there already; takes no time."""
+        return self._providers.get(loop, {}).get(self._line(model))
 
     def require_key(self, model: Model) -> None:
         """Refuse a model whose key is not set, before anything is reserved.
@@ -185,15 +190,21 @@ class Parts:
             if self._started is not None:
                 self._started.close()
                 self._started = None
+        with self._book_lock:
             if self._ledger is not None:
                 self._ledger.close()
                 self._ledger = None
 
-    def _connect(self, model: Model) -> Provider:
+    def _connect(self, service: Service, key: Secret) -> Provider:
         from tokmagic.providers.registry import PROVIDERS
 
-        service, key = self._service(model)
-        return PROVIDERS[model.protocol](service, key, self.settings.timeout)
+        return PROVIDERS[service.protocol](service, key, self.settings.timeout)
+
+    def _line(self, model: Model) -> str:
+        """What a connection is known by: another key, or a server that was started anew, needs another."""
+        server = self._given or self._started if model.provider == catalog.DEMO.name else None
+        where = server.url if server is not None else ""
+        return f"{model.provider}/{model.protocol}/{self._fingerprint(model)}/{where}"
 
     def _service(self, model: Model) -> tuple[Service, Secret]:
         if model.provider != catalog.DEMO.name:

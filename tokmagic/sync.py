@@ -22,7 +22,7 @@ from anyio.from_thread import BlockingPortal
 from tokmagic.client import AsyncClient, AsyncStream, Prompt
 from tokmagic.conversation import Conversation
 from tokmagic.core.book import Entry
-from tokmagic.core.errors import Interrupted, StreamBroken
+from tokmagic.core.errors import Interrupted, StreamBroken, TokmagicError
 from tokmagic.core.events import Event, ReasoningDelta, TextDelta
 from tokmagic.core.limits import Limit
 from tokmagic.core.replies import Reply
@@ -72,15 +72,18 @@ class Mailbox:
         with self._ready:
             if self._events:
                 return self._events.popleft()
-            if self._error is not None:
-                raise self._error
+            error, self._error = self._error, None
+            if error is not None:
+                raise error
             return None
 
-    def wait_end(self) -> None:
-        """Wait until no more will come."""
+    def close(self) -> None:
+        """Wait until no more will come, and drop what nobody took; an error nobody took is raised."""
         with self._ready:
             while not self._ended:
                 self._ready.wait(TICK)
+            self._events.clear()
+        self.take()
 
 
 class Stream:
@@ -103,7 +106,11 @@ class Stream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        try:
+            self._stop()
+        except TokmagicError:
+            if error is None:
+                raise
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(self._epitaph(), self.reply) from None
 
@@ -121,8 +128,9 @@ class Stream:
                 return
 
     def _stop(self) -> None:
-        if self._future is not None and self._future.cancel():
-            self._mailbox.wait_end()
+        if self._future is not None:
+            self._future.cancel()
+            self._mailbox.close()
 
     async def _pump(self) -> None:
         error: BaseException | None = None

@@ -17,6 +17,7 @@ import openai
 
 from tokmagic.config import load_settings
 from tokmagic.core.events import TextDelta
+from tokmagic.core.models import Model
 from tokmagic.parts import Parts
 from tokmagic.sync import Client
 
@@ -38,6 +39,13 @@ class Server:
         """It is stopped by whoever started it."""
 
 
+class Unpaced(Parts):
+    """Parts whose models have no limits a minute, so that no call waits for one."""
+
+    def model(self, name: str) -> Model:
+        return replace(super().model(name), rates=())
+
+
 @contextmanager
 def server() -> Iterator[Server]:
     """The embedded server in a process of its own."""
@@ -56,7 +64,7 @@ def run() -> None:
     """Print the added cost of a call and of a delta."""
     with server() as running, tempfile.TemporaryDirectory() as home:
         settings = replace(load_settings({"TOKMAGIC_HOME": home}), ledger=str(Path(home) / "book.sqlite"))
-        parts = Parts(settings, server=running)
+        parts = Unpaced(settings, server=running)
         claude = anthropic.Anthropic(api_key=running.token, base_url=running.url, max_retries=0)
         chat = openai.OpenAI(api_key=running.token, base_url=f"{running.url}/v1", max_retries=0)
         calls(Client("demo/claude", parts=parts), claude)

@@ -66,7 +66,7 @@ def test_recent_turns_stay_and_long_texts_are_cut_instead():
     assert fitted.dropped == 2
     assert [message.role for message in fitted.messages] == ["user", "assistant", "user"]
     assert fitted.tokens == 300
-    assert fitted.cuts[1].what.startswith("the end of an earlier message: ")
+    assert fitted.cuts[1].what.startswith("the end of an earlier message, ")
 
 
 def test_recent_turns_leave_when_cutting_texts_is_not_enough():
@@ -98,7 +98,7 @@ def test_an_unanswered_call_keeps_its_place_at_the_end():
     fitted = fit(messages, 100, EXACT)
     assert [message.role for message in fitted.messages] == ["user", "assistant", "user"]
     assert len(fitted.truncated) == 2
-    assert {cut.what.split(":")[0] for cut in fitted.cuts} == {
+    assert {cut.what.split(",")[0] for cut in fitted.cuts} == {
         "the end of an earlier message",
         "the end of a tool's result",
     }
@@ -113,7 +113,7 @@ def test_one_long_message_is_cut_to_the_last_token_and_keeps_the_instruction_at_
     (cut,) = fitted.cuts
     total = counted.count(message.text)
     assert cut.tokens == total - counted.count(fitted.messages[0].text)
-    assert cut.what == f"the end of your message: {cut.tokens:,} of {total:,} tokens left out"
+    assert cut.what == f"the end of your message, {total:,} tokens long"
 
 
 def test_the_start_is_cut_when_asked_to():

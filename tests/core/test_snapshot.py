@@ -102,6 +102,12 @@ def test_play_money_is_told_apart_from_real_money() -> None:
     assert "play" not in row["cost day"].text
 
 
+def test_play_money_alone_is_one_row_without_a_sum_of_nothing() -> None:
+    shown = found(busy())
+    assert shown["cost session"].text == "≈$0.00246 play, 2 calls, 2,000 in, 160 out"
+    assert "play session" not in shown
+
+
 def test_an_unknown_price_is_unknown_and_never_zero() -> None:
     row = found(Snapshot(1, "k", AT, session=Sums(1, Usage(10), None, 0, "unknown")))["cost session"]
     assert row.text.startswith("unknown")

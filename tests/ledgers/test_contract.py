@@ -324,3 +324,20 @@ def test_a_wait_takes_nothing(desk: Desk) -> None:
     assert isinstance(desk.reserve(desk.entry(1 * USD, tokens=30), "60 tokens/minute", DAY), Wait)
     assert desk.spent_and_held(DAY) == (0, 1 * USD)
     assert desk.level("60 tokens/minute").room == 0
+
+
+def test_half_a_surrogate_pair_ends_no_call_in_the_middle(desk: Desk) -> None:
+    entry = desk.entry(1 * USD, cell="caf\udce9")
+    desk.reserve(entry, DAY)
+    desk.ledger.settle(replace(entry, state="unsettled", error="no \ud800 way", stop_reason="ü"))
+    (kept,) = desk.ledger.entries()
+    assert (kept.cell, kept.error, kept.stop_reason) == ("caf?", "no ? way", "ü")
+    assert desk.spent_and_held(DAY) == (1 * USD, 0)
+
+
+def test_a_number_no_book_can_keep_is_refused_and_nothing_has_happened(desk: Desk) -> None:
+    entry = desk.entry(1 * USD)
+    desk.reserve(entry, DAY)
+    with pytest.raises(LedgerError, match="can keep no such value"):
+        desk.settle(entry, 2**70)
+    assert desk.spent_and_held(DAY) == (0, 1 * USD)

@@ -80,16 +80,21 @@ class Kernel:
             if answer is not None and message["msg_type"] == "execute_input":
                 self.client.get_stdin_msg(timeout=PATIENCE)
                 self.client.input(answer)
-        cell.reply = self.client.get_shell_msg(timeout=PATIENCE)["content"]
+        cell.reply = self._reply_to(sent)
         return cell
 
     def value(self, expression: str) -> str:
         """The ``repr`` of an expression in the kernel."""
         sent = self.client.execute("", user_expressions={"value": expression}, store_history=False)
-        reply = self.client.get_shell_msg(timeout=PATIENCE)
-        assert reply["parent_header"]["msg_id"] == sent
-        found: str = reply["content"]["user_expressions"]["value"]["data"]["text/plain"]
+        found: str = self._reply_to(sent)["user_expressions"]["value"]["data"]["text/plain"]
         return found
+
+    def _reply_to(self, sent: str) -> dict[str, Any]:
+        """The answer to one request; a kernel that was slow to start has older ones waiting."""
+        while (reply := self.client.get_shell_msg(timeout=PATIENCE))["parent_header"].get("msg_id") != sent:
+            pass
+        content: dict[str, Any] = reply["content"]
+        return content
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def test_every_option_has_its_field() -> None:
         ("--max-tokens -1", "whole number of 1 or more, not '-1'"),
         ("--max-tokens abc", "whole number of 1 or more, not 'abc'"),
         ("--max-tokens ٣", "whole number of 1 or more"),
-        ("--max-tokens", "expected one argument"),
+        ("--max-tokens", "--max-tokens needs a value"),
         ("--truncate strat", "use one of start, end, off. Did you mean start?"),
         ("--format html", "use one of markdown, text, json, code"),
         ("--limit 5", "unit"),
@@ -76,6 +76,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(line: str, message: str) -> 
 def test_the_help_of_the_magic_names_every_option() -> None:
     shown = llm.__doc__ or ""
     assert all(name in shown for name in option_names())
+    assert shown.splitlines()[2].strip().startswith("%%llm [NAME <<] [-m MODEL]")
 
 
 def test_a_repeated_limit_of_one_cell_does_not_leak_into_the_next() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ def test_a_cell_is_answered_as_markdown_with_its_receipt_and_binds_the_reply(ker
     assert cell.reply["status"] == "ok"
 
 
+def test_a_call_is_named_by_the_number_beside_its_cell(kernel: Any) -> None:
+    number = kernel.run("%%llm\nTell me about rivers.").reply["execution_count"]
+    newest = kernel.run("%tokens history 1").data[-1]["text/plain"].splitlines()[1]
+    assert f"  cell {number}  " in newest
+
+
 def test_a_long_answer_is_saved_once(kernel: Any) -> None:
     cell = kernel.run("%%llm --max-tokens 900\nWrite 600 words about rivers.")
     assert sum("text/markdown" in data for data in cell.data) == 1
@@ -40,6 +47,24 @@ def test_what_other_code_of_the_cell_printed_stays(kernel: Any) -> None:
     )
     assert cell.text == "before\nafter\n"
     assert any(RECEIPT_MIME in data for data in cell.data)
+
+
+def test_what_an_expression_shows_stays_above_a_long_answer(kernel: Any) -> None:
+    kernel.run(
+        "def rivers():\n    print('reading')\n    display({'text/plain': 'a map'}, raw=True)\n    return 'rivers'"
+    )
+    cell = kernel.run("%%llm --max-tokens 900\nWrite 600 words about {{rivers()}}.")
+    assert cell.text == "reading\n"
+    assert cell.data[0]["text/plain"] == "a map"
+    assert kernel.value("_llm.text") == repr(cell.data[1]["text/markdown"])
+    assert RECEIPT_MIME in cell.data[2]
+
+
+def test_what_a_failing_expression_printed_is_shown(kernel: Any) -> None:
+    kernel.run("def rivers():\n    print('reading')\n    raise OSError('dry')")
+    cell = kernel.run("%%llm\n{{rivers()}}")
+    assert cell.text == "reading\n"
+    assert cell.error["evalue"] == "{{rivers()}} failed with OSError: dry. Nothing was sent."
 
 
 @pytest.mark.parametrize(
@@ -92,6 +117,7 @@ def test_a_cell_stopped_while_it_waits_has_sent_nothing(kernel: Any) -> None:
     status = next(message for message in cell.messages if message["msg_type"] == "display_data")
     assert status["content"]["data"]["text/plain"].startswith("Waiting ")
     assert one_line(cell.error) == "Interrupted: Stopped before anything was sent."
+    assert not cell.data
     kernel.run("%config TokMagics.limits = []")
     assert kernel.run("%tokens history").data[-1]["text/plain"] == before
 
@@ -176,7 +202,7 @@ def test_the_gauge_shows_the_last_cell_the_session_and_every_limit(kernel: Any) 
     assert "$500.00/day" not in shown
     bundle = kernel.run("%tokens").data[-1]
     assert "$400.00/day" in bundle["text/plain"]
-    assert "Session, play money" in bundle["text/plain"]
+    assert re.search(r"Session +.*\$[\d.]+ play, \d+ calls", bundle["text/plain"])
     assert "<table" in bundle["text/html"]
     kernel.run("%config TokMagics.limits = []")
     assert "$400.00/day" not in kernel.run("%tokens limits").data[-1]["text/plain"]

@@ -80,15 +80,21 @@ def test_what_is_no_image_is_refused(value: object, message: str) -> None:
         as_image("var", {"var": value})
 
 
+def test_a_text_that_is_no_path_is_not_repeated_in_full() -> None:
+    with pytest.raises(InvalidPrompt) as refused:
+        as_image("var", {"var": "word " * 10_000})
+    assert len(str(refused.value)) < 200
+
+
 def test_an_undefined_image_is_refused() -> None:
     with pytest.raises(InvalidPrompt, match="plot is not defined"):
         as_image("plot", {})
 
 
 def test_a_table_is_aligned_in_text_and_escaped_in_html() -> None:
-    shown = table(("model", "n"), [("a<b", "1"), ("longer", "22")])
-    assert shown["text/plain"] == "model   n\na<b     1\nlonger  22"
-    assert "<td>a&lt;b</td>" in shown["text/html"]
+    shown = table(("model", "n"), [("a<b", "1"), ("longer", "22")], numbers=(1,))
+    assert shown["text/plain"] == "model    n\na<b      1\nlonger  22"
+    assert '<td style="text-align:left">a&lt;b</td><td style="text-align:right">1</td>' in shown["text/html"]
 
 
 def test_the_gauge_has_a_bar_a_sign_and_a_chart() -> None:

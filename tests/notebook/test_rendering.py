@@ -3,6 +3,8 @@ from __future__ import annotations
 from io import StringIO
 from typing import Any
 
+import pytest
+
 from tokmagic.core.events import (
     Event,
     Notice,
@@ -191,7 +193,7 @@ def test_the_receipt_tells_model_tokens_cost_waiting_and_badges() -> None:
     bundle = markup.receipt(reply("x", waited=12.0, stop_reason="max_tokens").receipt)
     line = "demo/claude · 1,234 in (1,000 cached) · 56 out · $0.00123 play · waited 12 s · 3.2 s · cut off"
     assert bundle["text/plain"] == line
-    assert "cut off</span></b>" in bundle["text/html"]
+    assert ">cut off</span></div>" in bundle["text/html"]
     assert "cost exact" in bundle["text/html"]
     assert bundle[RECEIPT_MIME]["badges"] == ["cut off"]
 
@@ -232,6 +234,13 @@ def test_a_terminal_writes_over_its_status_line_and_takes_it_away() -> None:
     view.tick()
     view.show(Started())
     assert err.getvalue() == "\r\x1b[KWaiting 2 s: full\r\x1b[KWaiting 1 s: full\r\x1b[K"
+
+
+def test_a_status_longer_than_the_terminal_stays_on_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    err = Tty()
+    TerminalView(StringIO(), err, clock=Clock()).show(Waiting(2.0, "every request of this minute is used"))
+    assert err.getvalue() == "\r\x1b[KWaiting 2 s: every…"
 
 
 def test_a_log_file_gets_each_status_once() -> None:

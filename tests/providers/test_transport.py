@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from contextlib import aclosing
 
 import pytest
 
@@ -25,7 +26,7 @@ from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
 from tokmagic.providers.registry import PROVIDERS, services
 
-from .conftest import KEY, events, reply
+from .conftest import KEY, events, reply, service
 
 PROTOCOLS = ("messages", "chat")
 
@@ -78,8 +79,6 @@ def test_a_streamed_reply_becomes_its_events(exchange, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_request_is_sent_once_however_it_fails(exchange, protocol):
     async def go():
-        from .conftest import service
-
         async with service(protocol, reply("{}", status=500)) as (provider, seen):
             with pytest.raises(ServerFailed):
                 [event async for event in provider.stream(Request("m", (user("x"),), 5))]
@@ -187,8 +186,99 @@ def test_an_unstreamed_reply_is_the_same_answer(exchange):
     assert not json.loads(seen[0][1]).get("stream")
 
 
+async def answered(protocol, serve, times):
+    """The last events of so many requests to a service that serves its connections so; and how many there were."""
+    ended = []
+
+    async def connection(reader, writer):
+        ended.append(asyncio.current_task())
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(connection, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    provider = PROVIDERS[protocol](Service("test", protocol, base_url=url), Secret(KEY), 5.0)
+    last = []
+    for _ in range(times):
+        async with aclosing(provider.stream(Request("m", (user("x"),), 5))) as found:
+            async for event in found:
+                if isinstance(event, Finished):
+                    last.append(event)
+                    break
+    await provider.aclose()
+    server.close()
+    await asyncio.gather(*ended, return_exceptions=True)
+    return last, len(ended)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_connection_that_served_a_stream_serves_the_next(protocol):
+    async def serve(reader, writer):
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+            body = "".join(WHOLE[protocol]).encode()
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%s\r\n" % (len(body), body))
+            await writer.drain()
+            await asyncio.sleep(0)
+            writer.write(b"0\r\n\r\n")
+
+    last, connections = asyncio.run(answered(protocol, serve, 3))
+    assert (len(last), connections) == (3, 1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_service_that_never_hangs_up_holds_no_complete_reply_back(protocol):
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+        writer.write(head + "".join(WHOLE[protocol]).encode())
+        await reader.read()
+
+    last, connections = asyncio.run(answered(protocol, serve, 2))
+    assert (len(last), connections) == (2, 2)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("stop", [("\ud800",), (b"bytes",)])
+def test_whatever_an_sdk_raises_is_one_line_of_ours(exchange, protocol, stop):
+    with pytest.raises(StreamBroken, match="failed in its SDK") as failed:
+        exchange(protocol, events(*WHOLE[protocol]), stop=stop)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_reply_nested_beyond_reason_is_one_line_of_ours(exchange):
+    with pytest.raises(StreamBroken, match="RecursionError"):
+        exchange("messages", reply("[" * 200_000), stream=False)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_no_part_of_a_key_is_left_where_a_message_is_shortened(exchange, protocol):
+    body = json.dumps({"error": {"type": "some_error", "message": "x" * 288 + KEY}})
+    with pytest.raises(RequestRejected) as failed:
+        exchange(protocol, reply(body, status=400))
+    assert KEY[:8] not in str(failed.value)
+    with pytest.raises(MalformedReply) as failed:
+        exchange(protocol, reply("x" * 68 + KEY), stream=False)
+    assert KEY[:8] not in str(failed.value)
+
+
+@pytest.mark.parametrize(("stream", "bounded"), [(True, True), (False, False)])
+def test_only_a_stream_may_not_be_silent_for_long(stream, bounded):
+    async def go():
+        async with service("messages", reply("{}", status=500)) as (provider, seen):
+            with pytest.raises(ServerFailed):
+                [event async for event in provider.stream(Request("m", (user("x"),), 5, stream=stream))]
+            return seen[0][0]
+
+    assert (b"x-stainless-read-timeout: " in asyncio.run(go())) is bounded
+
+
 def test_every_service_speaks_a_protocol_there_is_a_provider_for():
-    for service in services().values():
-        assert service.protocol in PROVIDERS
-        assert service.base_url.startswith(("https://", "http://localhost:")) or not service.base_url
-        assert service.key_variable.endswith("_API_KEY") or service.open
+    for found in services().values():
+        assert found.protocol in PROVIDERS
+        assert found.base_url.startswith(("https://", "http://localhost:")) or not found.base_url
+        assert found.key_variable.endswith("_API_KEY") or found.open

@@ -87,4 +87,4 @@ def _words(messages: Sequence[Message], place: Place, cut: Truncation) -> str:
     is_last = all(message.role != "user" for message in messages[place.message + 1 :])
     whose = "a tool's result" if place.inner is not None else "your message" if is_last else "an earlier message"
     total = cut.tokens + cut.dropped_tokens
-    return f"the {cut.strategy} of {whose}: {cut.dropped_tokens:,} of {total:,} tokens left out"
+    return f"the {cut.strategy} of {whose}, {total:,} tokens long"

@@ -261,11 +261,14 @@ def _sums(snapshot: Snapshot) -> Iterable[Row]:
             yield Row(f"cost {key}", label, "no calls yet", tone="idle")
             continue
         calls = f"{sums.calls:,} call{'' if sums.calls == 1 else 's'}"
-        money = show_nanousd(sums.nanousd, quality=sums.quality)
+        real = show_nanousd(sums.nanousd, quality=sums.quality)
+        play = str(Cost(sums.play_nanousd, sums.quality, play=True))
+        only_play = sums.nanousd == 0 != sums.play_nanousd
         tone: Tone = "warn" if sums.nanousd is None else "ok"
-        yield Row(f"cost {key}", label, f"{money}, {calls}, {_tokens(sums.usage)}", tone=tone)
-        if sums.play_nanousd != 0:
-            yield Row(f"play {key}", f"{label}, play money", str(Cost(sums.play_nanousd, sums.quality, play=True)))
+        text = f"{play if only_play else real}, {calls}, {_tokens(sums.usage)}"
+        yield Row(f"cost {key}", label, text, tone=tone)
+        if sums.play_nanousd != 0 and not only_play:
+            yield Row(f"play {key}", f"{label}, play money", play)
 
 
 def _notices(snapshot: Snapshot) -> Iterable[Row]:

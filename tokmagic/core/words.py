@@ -92,9 +92,8 @@ def _unit(words: str, name: str | None) -> Unit:
     if singular not in UNITS:
         near = get_close_matches(singular, UNITS, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
-        raise ConfigurationError(
-            f"{words!r}: the unit {name or '(none)'!r} is not one of {', '.join(_plain_units())}.{hint}"
-        )
+        said = f"the unit {name!r} is not known" if name else "no unit is named"
+        raise ConfigurationError(f"{words!r}: {said}; use one of {', '.join(_plain_units())}.{hint}")
     return UNITS[singular]
 
 

@@ -54,12 +54,20 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
 
 def insert(db: sqlite3.Connection, entry: Entry) -> None:
     """Write a new entry."""
-    db.execute(_INSERT, _values(entry))
+    db.execute(_INSERT, _storable(_values(entry)))
 
 
 def end(db: sqlite3.Connection, entry: Entry) -> None:
     """Write how an entry ended."""
-    db.execute(_END, _ending_values(entry))
+    db.execute(_END, _storable(_ending_values(entry)))
+
+
+def _storable(values: Iterable[object]) -> list[object]:
+    """The values as a book can keep them: half a surrogate pair becomes a question mark."""
+    return [
+        value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
+        for value in values
+    ]
 
 
 def end_at_ceiling(db: sqlite3.Connection, id: str, now: float) -> None:

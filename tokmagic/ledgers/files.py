@@ -133,6 +133,8 @@ class BookFile:
             raise LedgerError(f"the book {self.path} {trouble} ({error}).") from error
         except TimeoutError as error:
             raise LedgerError(f"the book {self.path} {TROUBLES['SQLITE_BUSY']} ({error}).") from error
+        except (OverflowError, UnicodeError) as error:
+            raise LedgerError(f"the book {self.path} can keep no such value ({error}).") from None
         except OSError as error:
             raise LedgerError(f"the book {self.path} {TROUBLES['SQLITE_CANTOPEN']} ({error.strerror}).") from error
 

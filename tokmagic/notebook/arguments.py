@@ -11,7 +11,6 @@ import shlex
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
@@ -75,7 +74,8 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     try:
         found, unknown = parser.parse_known_args(words)
     except UsageError as error:
-        raise ConfigurationError(f"{error}. Type %%llm? for the options.") from None
+        said = str(error).removeprefix("argument ").replace(": expected one argument", " needs a value")
+        raise ConfigurationError(f"{said}. Type %%llm? for the options.") from None
     if unknown:
         raise ConfigurationError(_unknown(unknown[0]))
     return CellOptions(name=name, **_values(found))
@@ -85,7 +85,7 @@ def cell_arguments(function: F) -> F:
     """Decorate a cell magic with the options."""
     for names, settings in reversed(OPTIONS.items()):
         function = argument(*names.split(), **settings)(function)  # type: ignore[no-untyped-call, unused-ignore]
-    decorated: F = magic_arguments("llm")(function)  # type: ignore[no-untyped-call, unused-ignore]
+    decorated: F = magic_arguments("%llm [NAME <<]")(function)  # type: ignore[no-untyped-call, unused-ignore]
     return decorated
 
 
@@ -122,9 +122,15 @@ def _refuse_later(words: list[str]) -> None:
 def _unknown(word: str) -> str:
     if not word.startswith("-"):
         return f"{word!r} is not an option: the prompt goes below the first line. Type %%llm? for the options."
-    near = get_close_matches(word.partition("=")[0], option_names(), 1)
-    hint = f" Did you mean {near[0]}?" if near else " Type %%llm? for the options."
+    hint = _did_you_mean(word.partition("=")[0], option_names()) or " Type %%llm? for the options."
     return f"Unknown option {word}.{hint}"
+
+
+def _did_you_mean(word: str, known: tuple[str, ...]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(word, known, 1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def option_names() -> tuple[str, ...]:
@@ -155,9 +161,8 @@ def _temperature(word: str) -> float:
 def _one_of(option: str, known: tuple[str, ...]) -> Callable[[str], str]:
     def convert(word: str) -> str:
         if word not in known:
-            near = get_close_matches(word, known, 1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"Unknown {option} {word!r}: use one of {', '.join(known)}.{hint}")
+            said = f"Unknown {option} {word!r}: use one of {', '.join(known)}."
+            raise ConfigurationError(said + _did_you_mean(word, known))
         return word
 
     return convert
@@ -203,6 +208,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--truncate": {
         "type": _one_of("--truncate", STRATEGIES),
+        "metavar": "PART",
         "help": "the part too long input loses: start or end; off refuses it instead",
     },
     "--max-input-tokens": {

@@ -13,9 +13,10 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
+from IPython.utils.capture import capture_output
 
 from tokmagic.core.errors import BudgetExceeded, MalformedReply, TokmagicError
-from tokmagic.core.messages import Message, as_messages, user
+from tokmagic.core.messages import as_messages, user
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.replies import Reply
 from tokmagic.core.spans import show_seconds
@@ -71,21 +72,30 @@ def run(street: Street, options: CellOptions, body: str) -> None:
         TokmagicError: in one line; a reply there may be is bound.
         Interrupted: stopped by hand; what had arrived is bound.
     """
-    prompt = _prompt(street, options, body)
+    text, above = _expanded(street.shell, body.strip("\n"))
+    images = [as_image(name, street.shell.user_ns) for name in options.images]
+    prompt = [user(text, *images)] if images else list(as_messages(text))
     call = _call_options(street, options)
     if options.estimate:
         street.shell.display_pub.publish(_estimate(street.client.quote(prompt, **call)))
         return
     if options.confirm_above is not None:
         _confirm(street.client.quote(prompt, **call), options.confirm_above)
-    _answer(street, options, street.client.stream(prompt, **call), call["thread"])
+    view = _view(street, options, above)
+    _answer(street, options, street.client.stream(prompt, **call), call["thread"], view)
 
 
-def _prompt(street: Street, options: CellOptions, body: str) -> list[Message]:
-    namespace = street.shell.user_ns
-    text = expand(body.strip("\n"), namespace)
-    images = [as_image(name, namespace) for name in options.images]
-    return [user(text, *images)] if images else list(as_messages(text))
+def _expanded(shell: InteractiveShell, body: str) -> tuple[str, Callable[[], None]]:
+    """The prompt with its expressions evaluated, and what shows once more what they wrote to the notebook's cell."""
+    if not _in_notebook(shell):
+        return expand(body, shell.user_ns), lambda: None
+    capture = capture_output()  # type: ignore[no-untyped-call, unused-ignore]
+    try:
+        with capture as written:
+            text = expand(body, shell.user_ns)
+    finally:
+        written.show()  # type: ignore[no-untyped-call, unused-ignore]
+    return text, written.show
 
 
 def _call_options(street: Street, options: CellOptions) -> CallOptions:
@@ -100,7 +110,7 @@ def _call_options(street: Street, options: CellOptions) -> CallOptions:
         "max_input_tokens": options.max_input_tokens,
         "keep_recent": options.keep_recent,
         "stream": options.stream,
-        "cell": f"cell {street.shell.execution_count}",
+        "cell": f"cell {street.shell.displayhook.prompt_count}",
         "notebook": _notebook(street.shell.user_ns),
     }
 
@@ -118,8 +128,7 @@ def _notebook(namespace: dict[str, Any]) -> str:
     return PurePath(str(path)).name
 
 
-def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None) -> None:
-    view = _view(street, options)
+def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None, view: View) -> None:
     failure: BaseException | None = None
     try:
         _watch(stream, view, street.pulse)
@@ -151,12 +160,18 @@ def _watch(stream: Stream, view: View, pulse: Callable[[], None]) -> None:
             pulse()
 
 
-def _view(street: Street, options: CellOptions) -> View:
+def _in_notebook(shell: Any) -> bool:
+    return getattr(shell, "kernel", None) is not None
+
+
+def _view(street: Street, options: CellOptions, above: Callable[[], None]) -> View:
     shell = street.shell
-    if getattr(shell, "kernel", None) is None:
+    if not _in_notebook(shell):
         return TerminalView(sys.stdout, sys.stderr, live=options.stream and options.format in ("markdown", "text"))
     own_cell = _is_own_cell(shell)
-    return NotebookView(shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, hz=street.hz)
+    return NotebookView(
+        shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, above=above, hz=street.hz
+    )
 
 
 def _live(shell: InteractiveShell, options: CellOptions, own_cell: bool) -> Live | None:

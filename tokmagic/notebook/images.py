@@ -8,6 +8,8 @@ from typing import Any
 from tokmagic.core.errors import InvalidPrompt
 from tokmagic.core.messages import Image
 
+#: Of a path that cannot be read, at most so many characters are repeated.
+LONGEST_SHOWN = 80
 #: First bytes of a file -> its media type.
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -42,7 +44,8 @@ def _data(name: str, value: Any) -> bytes:
         try:
             return Path(value).read_bytes()
         except OSError as error:
-            raise InvalidPrompt(f"--image {name}: {value} cannot be read ({error.strerror}).") from None
+            path = str(value) if len(str(value)) <= LONGEST_SHOWN else f"{str(value)[:LONGEST_SHOWN]}..."
+            raise InvalidPrompt(f"--image {name}: {path!r} cannot be read ({error.strerror}).") from None
     if isinstance(value, bytes):
         return value
     drawn = getattr(value, "data", None)

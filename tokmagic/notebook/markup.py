@@ -7,7 +7,7 @@ Colours are the theme's own variables, so that light and dark both work.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import Any
 
@@ -24,6 +24,11 @@ _COLOURS: dict[Tone, str] = {
     "bad": "var(--jp-error-color1,#d32f2f)",
     "idle": "var(--jp-layout-color3,#bdbdbd)",
 }
+#: A warning keeps the colour of text, for its legibility in both themes; its frame carries the signal.
+_BADGE = (
+    f"border:1px solid {_COLOURS['warn']};border-radius:3px;padding:0 4px;margin-left:4px;"
+    "color:var(--jp-ui-font-color1,#212121)"
+)
 _SIGNS: dict[Tone, str] = {"ok": " ", "warn": "!", "bad": "✗", "idle": " "}
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _BAR = 10
@@ -61,7 +66,7 @@ def status(text: str) -> Bundle:
 def notes(lines: Iterable[str]) -> Bundle:
     """Warnings above an answer."""
     found = tuple(lines)
-    style = f"border-left:3px solid {_COLOURS['warn']};padding-left:8px;margin:2px 0"
+    style = f"border-left:3px solid {_COLOURS['warn']};padding-left:8px;margin:2px 0 6px"
     return {
         "text/html": "".join(f'<div style="{style}">{escape(line)}</div>' for line in found),
         "text/plain": "\n".join(f"! {line}" for line in found),
@@ -70,13 +75,12 @@ def notes(lines: Iterable[str]) -> Bundle:
 
 def receipt(value: Receipt) -> Bundle:
     """The footer of a cell, with the record that reports read."""
-    parts = [f"<span>{escape(part)}</span>" for part in receipt_parts(value)]
-    warned = len(value.badges)
-    for number in range(len(parts) - warned, len(parts)):
-        parts[number] = f'<b style="color:{_COLOURS["warn"]}">{parts[number]}</b>'
+    parts = [escape(part) for part in receipt_parts(value)]
+    facts = " · ".join(parts[: len(parts) - len(value.badges)])
+    badges = "".join(f' <span style="{_BADGE}">{escape(badge)}</span>' for badge in value.badges)
     title = escape(f"cost {value.cost.quality}, call {value.call}", quote=True)
     return {
-        "text/html": f'<div class="tokmagic-receipt" title="{title}" style="{_SMALL}">{" · ".join(parts)}</div>',
+        "text/html": f'<div class="tokmagic-receipt" title="{title}" style="{_SMALL}">{facts}{badges}</div>',
         "text/plain": receipt_line(value),
         RECEIPT_MIME: value.as_dict(),
     }
@@ -93,17 +97,28 @@ def gauge(rows: Iterable[Row]) -> Bundle:
     }
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> Bundle:
-    """Columns of text; an empty table says so by its head alone."""
+def table(head: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> Bundle:
+    """Columns of text, those of ``numbers`` set to the right; an empty table says so by its head alone."""
     found = [tuple(head), *(tuple(line) for line in lines)]
     widths = [max(len(line[column]) for line in found) for column in range(len(head))]
-    aligned = (zip(line, widths, strict=True) for line in found)
-    cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in found[1:])
+    text = "\n".join("  ".join(_justified(line, widths, numbers)).rstrip() for line in found)
+    top, *rest = (_html_cells(line, "td" if number else "th", numbers) for number, line in enumerate(found))
     return {
-        "text/html": f"<table><tr>{cells}</tr>{body}</table>",
-        "text/plain": "\n".join("  ".join(cell.ljust(width) for cell, width in line).rstrip() for line in aligned),
+        "text/html": f"<table><tr>{top}</tr>{''.join(f'<tr>{cells}</tr>' for cells in rest)}</table>",
+        "text/plain": text,
     }
+
+
+def _justified(line: Sequence[str], widths: Sequence[int], numbers: Collection[int]) -> Iterable[str]:
+    for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
+        yield cell.rjust(width) if column in numbers else cell.ljust(width)
+
+
+def _html_cells(line: Sequence[str], tag: str, numbers: Collection[int]) -> str:
+    sides = ("right" if column in numbers else "left" for column in range(len(line)))
+    return "".join(
+        f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in zip(line, sides, strict=True)
+    )
 
 
 def _html_row(row: Row) -> str:
@@ -111,7 +126,7 @@ def _html_row(row: Row) -> str:
     mark = f"border-left:3px solid {colour}"
     text = escape(row.text) + (f" {_chart(row.series)}" if any(row.series) else "")
     return (
-        f'<tr><td style="text-align:left;{mark}">{escape(row.label)}</td>'
+        f'<tr><td style="text-align:left;white-space:nowrap;{mark}">{escape(row.label)}</td>'
         f"<td>{_html_bar(row.fraction, colour)}</td>"
         f'<td style="text-align:left">{text}</td></tr>'
     )
@@ -120,7 +135,7 @@ def _html_row(row: Row) -> str:
 def _html_bar(fraction: float | None, colour: str) -> str:
     if fraction is None:
         return ""
-    outer = "width:100px;height:8px;background:var(--jp-layout-color2,#eeeeee)"
+    outer = "width:100px;height:8px;border:1px solid var(--jp-border-color1,#bdbdbd);border-radius:2px;overflow:hidden"
     return f'<div style="{outer}"><div style="width:{fraction * 100:.0f}%;height:8px;background:{colour}"></div></div>'
 
 

@@ -38,6 +38,7 @@ class NotebookView:
     Args:
         screen: where outputs go.
         own_cell: whether the cell is nothing but this call, so that its output may be replaced as a whole.
+        above: shows once more what stood in the cell before the call, where its output is replaced.
         live: shows the answer as it comes; None shows it when it is complete.
         hz: at most so many drawings of the answer per second.
         clock: seconds, rising.
@@ -49,11 +50,13 @@ class NotebookView:
         live: Live | None,
         *,
         own_cell: bool,
+        above: Callable[[], None] = lambda: None,
         hz: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._screen = screen
         self._own_cell = own_cell
+        self._above = above
         self._live = live
         self._pause = 1.0 / hz
         self._clock = clock
@@ -81,6 +84,8 @@ class NotebookView:
         """Show the answer once and whole, where that is possible, and its receipt."""
         self._status.clear()
         if reply is None:
+            if self._own_cell and self._status_area.drawn:
+                self._replace_all(body)
             return
         scattered = self._status_area.drawn or (self._live is not None and self._live.scattered)
         if self._own_cell and scattered:
@@ -94,6 +99,7 @@ class NotebookView:
 
     def _replace_all(self, body: Bundle) -> None:
         self._screen.clear_output(wait=True)
+        self._above()
         if self._notes:
             self._screen.publish(markup.notes(self._notes))
         if body["text/plain"]:

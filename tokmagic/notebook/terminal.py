@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from shutil import get_terminal_size
 from typing import TextIO
 
 from tokmagic.core.events import Event, TextDelta
@@ -23,7 +24,8 @@ class TerminalView:
 
     Args:
         out: for the answer and the receipt.
-        err: for status and warnings; on a terminal the status is one line that is written over.
+        err: for status and warnings; on a terminal the status is one line that is written over, so
+            it is cut to the terminal's width.
         live: write the answer as it comes.
         clock: seconds, rising.
     """
@@ -70,7 +72,9 @@ class TerminalView:
         self._err.flush()
 
     def _draw_over(self, line: str) -> None:
-        self._err.write(f"{ERASE_LINE}{line}")
+        room = get_terminal_size().columns - 1
+        shown = line if len(line) <= room else f"{line[: room - 1]}…"
+        self._err.write(f"{ERASE_LINE}{shown}")
         self._err.flush()
 
     def _draw_below(self, line: str) -> None:

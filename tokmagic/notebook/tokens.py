@@ -54,7 +54,7 @@ def _count(magics: TokMagics, rest: str) -> Bundle:
     text = str(namespace[rest]) if rest in namespace else _unquoted(rest)
     model = magics.model or shared_parts().default_model()[0]
     tokens = show_count(count(text, model))
-    return markup.table(("tokens", "model", "characters"), [(tokens, model, f"{len(text):,}")])
+    return markup.table(("tokens", "model", "characters"), [(tokens, model, f"{len(text):,}")], numbers=(0, 2))
 
 
 def _unquoted(text: str) -> str:
@@ -108,12 +108,15 @@ def _history(magics: TokMagics, rest: str) -> Bundle:
             )
             for entry in magics.client().history(int(rest or 20))
         ],
+        numbers=(3, 4, 5),
     )
 
 
 def _threads(magics: TokMagics, _: str) -> Bundle:
     found = sorted(magics.threads.items())
-    return markup.table(("thread", "messages"), [(name, f"{len(thread.messages):,}") for name, thread in found])
+    return markup.table(
+        ("thread", "messages"), [(name, f"{len(thread.messages):,}") for name, thread in found], numbers=(1,)
+    )
 
 
 def _models(_: TokMagics, rest: str) -> Bundle:
@@ -121,7 +124,9 @@ def _models(_: TokMagics, rest: str) -> Bundle:
     lines = [_model_line(model) for model in found[:MOST_MODELS]]
     if len(found) > MOST_MODELS:
         lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", "", "", "", ""))
-    return markup.table(("model", "window", "most out", "in, per million", "out, per million"), lines)
+    return markup.table(
+        ("model", "window", "most out", "in, per million", "out, per million"), lines, numbers=(1, 2, 3, 4)
+    )
 
 
 def _model_line(model: Model) -> tuple[str, ...]:

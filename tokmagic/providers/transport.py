@@ -6,14 +6,16 @@ that an error in mid-stream, a stream that stops early, a proxy's HTML page and 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tokmagic.codecs import Codec, StreamDecoder
+from tokmagic.codecs.failures import one_line
 from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.errors import ConnectionFailed, MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 #: Seconds without a byte, or with nothing but keep-alives, after which a reply counts as broken.
 IDLE_SECONDS = 120.0
 CONNECT_SECONDS = 10.0
+#: Seconds given to a reply that is complete to end its connection's turn, so that the next call can use it.
+DRAIN_SECONDS = 0.1
 
 
 class Response(Protocol):
@@ -91,16 +95,25 @@ class Transport:
             raise self._typed(error) from None
         except (self.connection_error, httpx2.HTTPError) as error:
             raise self._lost(error, began) from None
+        except ProviderError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever else an SDK raises ends as one line, without its frames
+            what = self._shown(f"{type(error).__name__}: {error}")
+            raise StreamBroken(f"{self.name}: the call failed in its SDK ({what}).", provider=self.name) from None
 
     async def aclose(self) -> None:
         """Close the SDK's connections."""
         await self.client.close()
 
     def _send(self, request: Request) -> AbstractAsyncContextManager[Any]:
+        import httpx2
+
         body = self.codec.encode_request(request)
+        patience = {} if request.stream else {"timeout": httpx2.Timeout(None, connect=CONNECT_SECONDS)}
         arguments = {field: body.pop(field) for field in self.arguments}
         return self.create(
             **arguments,
+            **patience,
             extra_body={**body, **request.extras.body} or None,
             extra_headers=dict(request.extras.headers) or None,
             extra_query=dict(request.extras.query) or None,
@@ -112,9 +125,12 @@ class Transport:
 
     async def _streamed(self, response: Response) -> AsyncGenerator[StreamEvent]:
         sse, decoder, heard = SSEDecoder(), self.codec.decoder(), time.monotonic()
-        async for chunk in response.iter_bytes():
+        chunks = response.iter_bytes()
+        async for chunk in chunks:
             for event in merged(self._fold(sse, decoder, chunk)):
                 heard = time.monotonic()
+                if isinstance(event, Finished):
+                    await drain(chunks)
                 yield event
             if time.monotonic() - heard > IDLE_SECONDS:
                 raise StreamBroken(
@@ -135,7 +151,7 @@ class Transport:
         try:
             answer = self.codec.decode_answer(json.loads(body))
         except ValueError:
-            start = redact(body[:80].decode("utf-8", "replace"), (self.key,))
+            start = self._shown(body[:1_000].decode("utf-8", "replace"))[:80]
             raise MalformedReply(
                 f"{self.name} answered with something that is no reply: {start!r}", provider=self.name
             ) from None
@@ -148,16 +164,18 @@ class Transport:
 
     def _typed(self, error: Any) -> ProviderError:
         response = error.response
-        return self._named(self.codec.decode_error(error.status_code, error.body or response.text, response.headers))
+        body = redact(response.text, (self.key,))
+        return self._named(self.codec.decode_error(error.status_code, body, response.headers))
 
     def _named(self, error: ProviderError) -> ProviderError:
+        """The codec's error in this service's name, without the codec's frames: their variables hold the reply."""
         error.provider = self.name
         error.args = (redact(f"{self.name}: {error.args[0]}", (self.key,)),)
-        return error
+        return error.with_traceback(None)
 
     def _lost(self, error: Exception, began: bool) -> ProviderError:
         cause = error.__cause__ or error
-        what = redact(str(cause) or type(cause).__name__, (self.key,))
+        what = self._shown(str(cause) or type(cause).__name__)
         if began:
             return StreamBroken(f"{self.name}: the connection was lost in the reply ({what}).", provider=self.name)
         if never_connected(cause):
@@ -165,6 +183,19 @@ class Transport:
                 f"{self.name}: no connection ({what}). Is {self.client.base_url} reachable?", provider=self.name
             )
         return StreamBroken(f"{self.name}: the connection was lost before a reply ({what}).", provider=self.name)
+
+    def _shown(self, text: str) -> str:
+        return one_line(redact(text, (self.key,)))
+
+
+async def drain(chunks: AsyncIterator[bytes]) -> None:
+    """Read what follows a complete reply; a connection that is left in the middle cannot serve another call."""
+    import httpx2
+
+    with suppress(TimeoutError, httpx2.HTTPError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for _ in chunks:
+                pass
 
 
 def loopback_client() -> httpx2.AsyncClient:
@@ -179,7 +210,12 @@ def never_connected(cause: BaseException) -> bool:
     import httpx2
 
     return isinstance(
-        cause, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout | httpx2.UnsupportedProtocol
+        cause,
+        httpx2.ConnectError
+        | httpx2.ConnectTimeout
+        | httpx2.PoolTimeout
+        | httpx2.ProxyError
+        | httpx2.UnsupportedProtocol,
     )
 
 

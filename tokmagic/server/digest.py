@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from itertools import count
+from itertools import count, zip_longest
+from math import log1p
 
 DEFAULT_WORDS = 120
 MAX_WORDS = 200_000
 MAX_SENTENCE = 280
+#: Parts of a text that are heard in turn.
+REGIONS = 10
 
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[ \t]*$|\Z)", re.M | re.S)
 _SENTENCE_END = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])|\n+")
@@ -76,12 +79,22 @@ def _balanced(sentence: str) -> str:
 
 
 def _ranked(sentences: list[str]) -> list[str]:
-    """The sentences by how frequent their words are in all of them, the most telling first."""
-    used = [_WORD.findall(sentence.lower()) for sentence in sentences]
+    """The most telling sentence of each region of the text, then the next of each, so that all of it has a say.
+
+    A sentence tells much whose words are frequent in the whole text.
+    """
+    used = [set(_WORD.findall(sentence.lower())) for sentence in sentences]
     frequency = Counter(word for words in used for word in words)
-    scores = [sum(frequency[word] for word in set(words)) / (8 + len(words)) for words in used]
-    order = sorted(range(len(sentences)), key=lambda place: (-scores[place], place))
-    return [sentences[place] for place in order]
+    scores = [sum(log1p(frequency[word]) for word in words) / (8 + len(words)) for words in used]
+    size = -(-len(sentences) // REGIONS)
+
+    def telling(places: Iterable[int]) -> list[int]:
+        return sorted(places, key=lambda place: (-scores[place], place))
+
+    starts = range(0, len(sentences), size)
+    regions = [telling(range(start, min(start + size, len(sentences)))) for start in starts]
+    rounds = (telling(place for place in heard if place is not None) for heard in zip_longest(*regions))
+    return [sentences[place] for heard in rounds for place in heard]
 
 
 def _first_words(ranked: list[str], words: int) -> set[str]:
