@@ -178,7 +178,7 @@ def test_a_call_pushes_its_state_while_it_runs_and_when_it_ended(kernel: Any) ->
 
 
 def test_a_call_of_plain_python_is_shown_when_its_cell_ends(kernel: Any) -> None:
-    assert pushed(kernel.run("import tokmagic as tm")) == []
+    kernel.run("import tokmagic as tm")
     states = pushed(kernel.run("_ = tm.Client('demo/chat').send('hello')"))
     assert states[-1]["cells"][-1]["receipt"]["model"] == "demo/chat"
 
