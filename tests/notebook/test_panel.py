@@ -186,4 +186,4 @@ def test_a_call_of_plain_python_is_shown_when_its_cell_ends(kernel: Any) -> None
 def test_unloaded_nothing_is_pushed(kernel: Any) -> None:
     kernel.run("%unload_ext tokmagic")
     assert pushed(kernel.run("_ = tm.Client('demo/chat').send('hello')")) == []
-    assert len(pushed(kernel.run("%load_ext tokmagic"))) == 1
+    assert pushed(kernel.run("%load_ext tokmagic")) != []
