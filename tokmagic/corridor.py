@@ -75,6 +75,13 @@ class Quote:
     wait_seconds: float | None
 
 
+def seconds_until(decision: Decision) -> float | None:
+    """How long a call would wait; None if it would be refused."""
+    if isinstance(decision, Refused):
+        return None
+    return decision.seconds if isinstance(decision, Wait) else 0.0
+
+
 class Passage:
     """One call on its way through the corridor."""
 
@@ -132,11 +139,7 @@ class Passage:
             max_tokens=plan.request.max_tokens,
             ceiling=Cost(plan.charge.ceiling.nanousd, "estimated", plan.model.play),
             cuts=plan.cuts,
-            wait_seconds=None
-            if isinstance(decision, Refused)
-            else decision.seconds
-            if isinstance(decision, Wait)
-            else 0.0,
+            wait_seconds=seconds_until(decision),
         )
 
     def _plan(self) -> CallPlan:
