@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tokmagic.core.book import Lessons
 from tokmagic.core.limits import Admitted, Amounts, Charge, Refused, Wait
 
 if TYPE_CHECKING:
@@ -152,3 +153,12 @@ def test_a_call_that_needs_nothing_of_a_bucket_passes_its_debt(desk: Desk) -> No
     desk.reserve(entry, RATE)
     desk.settle(entry, tokens=600)
     assert desk.reserve(desk.entry(tokens=0), RATE) == Admitted()
+
+
+def test_what_the_provider_says_is_left_lowers_a_bucket_and_never_raises_it(desk: Desk) -> None:
+    desk.reserve(desk.entry(tokens=10), RATE)
+    key = desk.level(RATE).account.key
+    desk.ledger.learn(Lessons(rooms={key: 20.0, "no such account": 1.0}))
+    assert desk.level(RATE).room == 20
+    desk.ledger.learn(Lessons(rooms={key: 50.0}))
+    assert desk.level(RATE).room == 20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokmagic.core.book import Entry
+from tokmagic.core.book import Entry, Lessons
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.limits import Admitted, Refused, Wait
 from tokmagic.core.usage import Usage
@@ -341,3 +341,17 @@ def test_a_number_no_book_can_keep_is_refused_and_nothing_has_happened(desk: Des
     with pytest.raises(LedgerError, match="can keep no such value"):
         desk.settle(entry, 2**70)
     assert desk.spent_and_held(DAY) == (0, 1 * USD)
+
+
+def test_notes_are_revised_from_what_they_were_and_recalled_by_prefix(desk: Desk) -> None:
+    for _ in range(2):
+        desk.ledger.learn(Lessons(notes={"ratio/a": lambda old: old + "x", "limits/a": lambda old: "y"}))
+    assert desk.ledger.recall("ratio/") == {"ratio/a": "xx"}
+    assert desk.ledger.recall("") == {"ratio/a": "xx", "limits/a": "y"}
+
+
+def test_a_settlement_keeps_its_lessons(desk: Desk) -> None:
+    entry = desk.entry(1 * USD)
+    desk.reserve(entry, DAY)
+    desk.ledger.release(entry, Lessons(notes={"n": lambda old: "kept"}))
+    assert desk.ledger.recall("n") == {"n": "kept"}

@@ -47,7 +47,7 @@ def test_a_new_book_says_what_it_is_and_its_version(tmp_path: Path) -> None:
     assert db.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     assert db.execute("PRAGMA user_version").fetchone() == (BOOK_VERSION,)
     assert {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")} >= {
-        *("entries", "accounts", "holds", "tickets", "learned", "calibration")
+        *("entries", "accounts", "holds", "tickets", "notes")
     }
     db.close()
 
@@ -66,13 +66,13 @@ def test_the_version_of_the_book_is_the_number_of_its_migrations() -> None:
 
 def test_an_older_book_is_migrated_once_and_keeps_what_it_has() -> None:
     db = sqlite3.connect(":memory:", isolation_level=None)
-    newer = (*MIGRATIONS, ("ALTER TABLE learned ADD COLUMN note TEXT",))
+    newer = (*MIGRATIONS, ("ALTER TABLE notes ADD COLUMN author TEXT",))
     migrate(db, "book")
-    db.execute("INSERT INTO learned VALUES ('k', 'm', 'tokens', 1, 1, 0.0, 0.0)")
+    db.execute("INSERT INTO notes VALUES ('n', 'm')")
     migrate(db, "book", newer)
     migrate(db, "book", newer)
     assert db.execute("PRAGMA user_version").fetchone() == (BOOK_VERSION + 1,)
-    assert db.execute("SELECT model, note FROM learned").fetchall() == [("m", None)]
+    assert db.execute("SELECT text, author FROM notes").fetchall() == [("m", None)]
     db.close()
 
 

@@ -7,7 +7,8 @@ ceiling until someone says otherwise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from .limits import Charge
@@ -15,7 +16,7 @@ from .money import Cost, Quality
 from .usage import Usage
 
 #: Version of the book's schema; a ledger migrates an older book and refuses a newer one.
-BOOK_VERSION = 1
+BOOK_VERSION = 2
 
 NOTHING_HELD = Charge()
 NOTHING_USED = Usage()
@@ -85,3 +86,19 @@ class Total:
     cost: Cost
     waited: float
     dropped_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What a reply taught besides its usage; the book keeps it in the transaction that ends the entry.
+
+    Attributes:
+        notes: by name, what makes the new text of a note from the old one (empty where there was none).
+        rooms: by the key of a waiting limit's account, the most its bucket has left by the provider's own word.
+    """
+
+    notes: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    rooms: Mapping[str, float] = field(default_factory=dict)
+
+
+NOTHING_LEARNED = Lessons()

@@ -8,7 +8,7 @@ counts it. ``decide()`` is the only place where a call is admitted, and it is pu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
@@ -145,7 +145,9 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The call may be sent; its charge is held."""
+    """The call may be sent; its charge is held. ``levels`` are those it was admitted to, as they were before."""
+
+    levels: tuple[Level, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,7 @@ Decision: TypeAlias = Admitted | Wait | Refused
 def decide(levels: Iterable[Level], charge: Charge) -> Decision:
     """Whether a call with that charge may go now. Refusals come first; of several waits the longest counts."""
     longest: Wait | None = None
+    levels = tuple(levels)
     for level in sorted(levels, key=lambda level: level.account.limit.full):
         limit = level.account.limit
         verdict = _refuse(level, charge.ceiling.of(limit.unit)) if limit.full == "refuse" else _wait(level, charge)
@@ -179,7 +182,7 @@ def decide(levels: Iterable[Level], charge: Charge) -> Decision:
             return verdict
         if verdict is not None and (longest is None or verdict.seconds > longest.seconds):
             longest = verdict
-    return longest or Admitted()
+    return longest or Admitted(levels)
 
 
 def _refuse(level: Level, needed: int | None) -> Refused | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, Protocol
 
-from tokmagic.core.book import Entry, Total
+from tokmagic.core.book import NOTHING_LEARNED, Entry, Lessons, Total
 from tokmagic.core.limits import Account, Decision, Level
 
 
@@ -23,11 +23,17 @@ class Ledger(Protocol):
         keeps its place, and later callers of the same buckets wait behind it. Admitted and refused callers have none.
         """
 
-    def settle(self, entry: Entry) -> None:
+    def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Replace the hold by ``entry.used``. Settling twice is a no-op; one after the lease ended still counts."""
 
-    def release(self, entry: Entry) -> None:
+    def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Give the hold back because the attempt surely did not run. Its request stays counted in the request rates."""
+
+    def learn(self, lessons: Lessons) -> None:
+        """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
+
+    def recall(self, prefix: str) -> dict[str, str]:
+        """The notes whose name starts with ``prefix``, by name."""
 
     def withdraw(self, ticket: str) -> None:
         """Give up a place in the queue. Unknown tickets are ignored."""

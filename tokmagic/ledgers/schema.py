@@ -60,8 +60,15 @@ FIRST = (
         reported_tokens INTEGER NOT NULL) {KEYED}""",
 )
 
+#: What replies teach is kept as notes: small texts by name, whose content ``core`` reads and writes.
+NOTES = (
+    "DROP TABLE learned",
+    "DROP TABLE calibration",
+    f"CREATE TABLE notes (name TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) {KEYED}",
+)
+
 Migrations = tuple[tuple[str, ...], ...]
-MIGRATIONS: Migrations = (FIRST,)
+MIGRATIONS: Migrations = (FIRST, NOTES)
 
 
 def migrate(db: sqlite3.Connection, path: str, migrations: Migrations = MIGRATIONS) -> None:

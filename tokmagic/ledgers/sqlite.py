@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from tokmagic.core.book import NOTHING_HELD, NOTHING_USED, Entry, State, Total
+from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, NOTHING_USED, Entry, Lessons, State, Total
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.limits import Account, Admitted, Decision, Level, Wait, decide
 
-from . import entries, standings, tickets
+from . import entries, notes, standings, tickets
 from .files import BookFile
 
 
@@ -58,10 +58,11 @@ class SQLiteLedger:
                 standings.hold(db, held, levels, now)
             return decision
 
-    def settle(self, entry: Entry) -> None:
+    def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Replace the hold by ``entry.used``, or, when ``entry.state`` is ``unsettled``, charge it at its ceiling."""
         with self._file.transaction() as db:
             now = self._clock()
+            _learn(db, lessons, now)
             was = self._open_state(db, entry.id)
             if was is None:
                 return
@@ -72,16 +73,27 @@ class SQLiteLedger:
             entries.end(db, replace(entry, state="settled", settled_at=entry.settled_at or now))
             _charge(db, entry, was, now)
 
-    def release(self, entry: Entry) -> None:
+    def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
         with self._file.transaction() as db:
             now = self._clock()
+            _learn(db, lessons, now)
             was = self._open_state(db, entry.id)
             if was is None:
                 return
             free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact")
             entries.end(db, replace(free, state="released", settled_at=entry.settled_at or now))
             _charge(db, free, was, now)
+
+    def learn(self, lessons: Lessons) -> None:
+        """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
+        with self._file.transaction() as db:
+            _learn(db, lessons, self._clock())
+
+    def recall(self, prefix: str) -> dict[str, str]:
+        """The notes whose name starts with ``prefix``, by name."""
+        with self._file.transaction() as db:
+            return notes.recall(db, prefix)
 
     def withdraw(self, ticket: str) -> None:
         """Give up a place in the queue. Unknown tickets are ignored."""
@@ -136,6 +148,13 @@ def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, no
         else level
         for level in levels
     )
+
+
+def _learn(db: sqlite3.Connection, lessons: Lessons, now: float) -> None:
+    for name, change in lessons.notes.items():
+        notes.revise(db, name, change)
+    for key, room in lessons.rooms.items():
+        standings.lower(db, key, room, now)
 
 
 def _charge(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:

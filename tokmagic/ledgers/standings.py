@@ -48,6 +48,14 @@ def write(db: sqlite3.Connection, level: Level, now: float) -> None:
     )
 
 
+def lower(db: sqlite3.Connection, key: str, room: float, now: float) -> None:
+    """Leave a bucket at most ``room``; one that is not in the book stays out of it."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM accounts WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    if row is not None:
+        level = _level(row, now)
+        write(db, replace(level, room=min(level.room, room)), now)
+
+
 def hold(db: sqlite3.Connection, entry: Entry, levels: Iterable[Level], now: float) -> None:
     """Book the charge of a new entry on the levels it was admitted to and on all others that cover it."""
     asked = {level.account.key: level for level in levels if level.account.limit.window != "call"}
