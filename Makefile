@@ -2,6 +2,7 @@
 #   make demo   the quickstart, executed on the embedded server; no key needed
 #   make test   every test       make lint   ruff, mypy, import contracts, eslint, prettier, tsc
 #   make lab    JupyterLab on the quickstart      make bench   the ratios the README quotes
+#   make soak   the large proofs at full size; takes hours
 PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -15,7 +16,7 @@ BUILT   := tokmagic/labextension/install.json
 NODE    := PATH="$(CURDIR)/$(BIN):$$PATH"
 NODE_OK := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a == 20 && b >= 19 || a == 22 && b >= 12 || a > 22 ? 0 : 1)'
 
-.PHONY: demo test lab front bench lint clean
+.PHONY: demo test lab front bench soak lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.demo
@@ -32,6 +33,9 @@ lab: $(VENV)/.lab
 
 bench: $(VENV)/.test $(STATE)/peers/.ready
 	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench
+
+soak: $(VENV)/.test
+	@TOKMAGIC_SOAK=1 $(BIN)/python -m pytest --ignore=tests/browser $(SOAK)
 
 lint: $(VENV)/.test $(MODULES)
 	$(BIN)/ruff check .
