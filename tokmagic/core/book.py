@@ -78,7 +78,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Entries added up. ``group`` is what they have in common; ``play`` sums are apart from real ones."""
+    """Entries added up. ``group`` is what they have in common; ``play`` sums are apart from real ones.
+
+    ``waited`` is seconds, ``delays`` the attempts that waited at all.
+    """
 
     group: str
     calls: int
@@ -86,6 +89,7 @@ class Total:
     cost: Cost
     waited: float
     dropped_tokens: int
+    delays: int = 0
 
 
 @dataclass(frozen=True, slots=True)

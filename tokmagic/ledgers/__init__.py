@@ -41,17 +41,23 @@ class Ledger(Protocol):
     def levels(self, accounts: Sequence[Account]) -> tuple[Level, ...]:
         """How full the accounts are now; takes nothing."""
 
-    def entries(self, *, since: float = 0.0, session: str | None = None, most: int = 1000) -> tuple[Entry, ...]:
-        """The newest entries, the newest first."""
+    def entries(
+        self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
+    ) -> tuple[Entry, ...]:
+        """The newest entries from ``since`` up to, and not at, ``until``; the newest first."""
 
     def totals(
         self,
         *,
         since: float = 0.0,
+        until: float | None = None,
         session: str | None = None,
         by: Literal["model", "cell", "notebook", "session"] | None = None,
     ) -> tuple[Total, ...]:
-        """Sums of what ended, by group; real and play money apart."""
+        """Sums of what ended of the entries from ``since`` up to, and not at, ``until``, by group.
+
+        Real and play money are apart, and so is what was released: it is in none of them.
+        """
 
     def sweep(self) -> int:
         """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""

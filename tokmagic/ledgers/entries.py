@@ -87,21 +87,25 @@ def expired(db: sqlite3.Connection, now: float) -> list[str]:
     return [id for (id,) in rows]
 
 
-def newest(db: sqlite3.Connection, since: float, session: str | None, most: int) -> tuple[Entry, ...]:
+def newest(
+    db: sqlite3.Connection, since: float, until: float | None, session: str | None, most: int
+) -> tuple[Entry, ...]:
     """The newest entries, the newest first."""
-    where, values = _where(since, session)
+    where, values = _where(since, until, session)
     rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY at DESC, rowid DESC LIMIT ?", (*values, most))
     return tuple(_entry(row) for row in rows)
 
 
-def totals(db: sqlite3.Connection, since: float, session: str | None, by: str | None) -> tuple[Total, ...]:
+def totals(
+    db: sqlite3.Connection, since: float, until: float | None, session: str | None, by: str | None
+) -> tuple[Total, ...]:
     """Sums of what ended and may have run; a sum with an unknown price in it is unknown."""
-    where, values = _where(since, session)
+    where, values = _where(since, until, session)
     group = by if by is not None else "''"
     parts = ", ".join(f"sum(usage_{part.name})" for part in fields(Usage))
     ranks = " ".join(f"WHEN '{quality}' THEN {rank}" for rank, quality in enumerate(QUALITIES))
     rows = db.execute(
-        f"""SELECT {group}, play, count(DISTINCT call), sum(waited), sum(dropped_tokens),
+        f"""SELECT {group}, play, count(DISTINCT call), sum(waited > 0), sum(waited), sum(dropped_tokens),
             CASE WHEN count(nanousd) = count(*) THEN sum(nanousd) END, max(CASE quality {ranks} END), {parts}
             FROM entries WHERE {where} AND state IN ('settled', 'unsettled') GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
         values,
@@ -110,14 +114,24 @@ def totals(db: sqlite3.Connection, since: float, session: str | None, by: str | 
 
 
 def _total(
-    group: str, play: int, calls: int, waited: float, dropped: int, nanousd: int | None, rank: int, *parts: int
+    group: str,
+    play: int,
+    calls: int,
+    delays: int,
+    waited: float,
+    dropped: int,
+    nanousd: int | None,
+    rank: int,
+    *parts: int,
 ) -> Total:
     quality = QUALITIES[rank] if nanousd is not None else "unknown"
-    return Total(group, calls, Usage(*parts), Cost(nanousd, quality, bool(play)), waited, dropped)
+    return Total(group, calls, Usage(*parts), Cost(nanousd, quality, bool(play)), waited, dropped, delays)
 
 
-def _where(since: float, session: str | None) -> tuple[str, tuple[object, ...]]:
-    return ("at >= ?", (since,)) if session is None else ("at >= ? AND session = ?", (since, session))
+def _where(since: float, until: float | None, session: str | None) -> tuple[str, tuple[object, ...]]:
+    asked = (("at >= ?", since), ("at < ?", until), ("session = ?", session))
+    said = [(words, value) for words, value in asked if value is not None]
+    return " AND ".join(words for words, _ in said), tuple(value for _, value in said)
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

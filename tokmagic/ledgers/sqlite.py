@@ -107,21 +107,24 @@ class SQLiteLedger:
             tickets.lapse(db, now)
             return _levels(db, accounts, "", now)
 
-    def entries(self, *, since: float = 0.0, session: str | None = None, most: int = 1000) -> tuple[Entry, ...]:
-        """The newest entries, the newest first."""
+    def entries(
+        self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
+    ) -> tuple[Entry, ...]:
+        """The newest entries from ``since`` up to, and not at, ``until``; the newest first."""
         with self._file.transaction() as db:
-            return entries.newest(db, since, session, most)
+            return entries.newest(db, since, until, session, most)
 
     def totals(
         self,
         *,
         since: float = 0.0,
+        until: float | None = None,
         session: str | None = None,
         by: Literal["model", "cell", "notebook", "session"] | None = None,
     ) -> tuple[Total, ...]:
-        """Sums of what ended, by group; real and play money apart. What was released is in none of them."""
+        """Sums of what ended from ``since`` up to ``until``, by group; real and play money apart."""
         with self._file.transaction() as db:
-            return entries.totals(db, since, session, by)
+            return entries.totals(db, since, until, session, by)
 
     def sweep(self) -> int:
         """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
