@@ -9,16 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 
 import anyio
 from anyio import to_thread
 
-from tokmagic.core.accounts import accounts_for
+from tokmagic.booking import Booking
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import ProviderError, StreamBroken, TokmagicError
 from tokmagic.core.events import (
@@ -32,7 +31,7 @@ from tokmagic.core.events import (
     Truncated,
     Waiting,
 )
-from tokmagic.core.limits import Account, Admitted, Decision, Limit, Refused, Wait, decide
+from tokmagic.core.limits import Admitted, Decision, Limit, Refused, Wait
 from tokmagic.core.messages import Message
 from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
@@ -40,7 +39,7 @@ from tokmagic.core.planning import CallPlan, plan_call
 from tokmagic.core.receipts import receipt_of, refusal, why_it_waits
 from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
-from tokmagic.core.settling import Outcome, settle_entry
+from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
 from tokmagic.options import CallOptions, wishes_of
 from tokmagic.parts import Parts
@@ -49,9 +48,6 @@ from tokmagic.shield import to_the_end
 
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
-
-#: Seconds a hold outlives its call's deadline before it counts as a dead owner's.
-GRACE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +71,6 @@ class Quote:
     wait_seconds: float | None
 
 
-def seconds_until(decision: Decision) -> float | None:
-    """How long a call would wait; None if it would be refused."""
-    if isinstance(decision, Refused):
-        return None
-    return decision.seconds if isinstance(decision, Wait) else 0.0
-
-
 class Passage:
     """One call on its way through the corridor."""
 
@@ -94,21 +83,30 @@ class Passage:
         turns: tuple[Message, ...],
         limits: list[Limit],
     ) -> None:
-        self.id = uuid.uuid4().hex
         self.reply: Reply | None = None
         self._parts = parts
         self._find = find
         self._options = options
         self._messages = messages
         self._turns = turns
-        self._limits = limits
-        self._entries: list[Entry] = []
         self._outcome = Outcome()
         self._began = parts.clock()
         self._first_token: float | None = None
-        self._waited = 0.0
         self._failed = False
-        self._timeout = options.get("timeout") or parts.settings.timeout
+        thread = options.get("thread")
+        self._booking = Booking(
+            parts,
+            limits,
+            options.get("timeout") or parts.settings.timeout,
+            cell=options.get("cell", ""),
+            notebook=options.get("notebook", ""),
+            thread=thread.name if thread is not None else "",
+        )
+
+    @property
+    def id(self) -> str:
+        """Of the call, in the book and in every display."""
+        return self._booking.id
 
     async def run(self) -> AsyncGenerator[Event]:
         """Plan, reserve, send, settle; again where that helps. The last event is ``Completed``."""
@@ -132,14 +130,13 @@ class Passage:
     def quote(self) -> Quote:
         """The plan and what the limits would say to it now."""
         plan = self._plan()
-        decision = decide(self._parts.ledger.levels(self._accounts(plan)), plan.charge)
         return Quote(
             model=plan.model.name,
             input_tokens=plan.input_tokens,
             max_tokens=plan.request.max_tokens,
             ceiling=Cost(plan.charge.ceiling.nanousd, "estimated", plan.model.play),
             cuts=plan.cuts,
-            wait_seconds=seconds_until(decision),
+            wait_seconds=self._booking.outlook(plan),
         )
 
     def _plan(self) -> CallPlan:
@@ -165,12 +162,12 @@ class Passage:
     async def _attempts(self, plan: CallPlan) -> AsyncGenerator[Event]:
         policy = RetryPolicy()
         for attempt in count(1):
-            entry = self._entry(plan, attempt)
+            entry = self._booking.entry(plan, attempt)
             async with aclosing(self._reserve(plan, entry)) as waits:
                 async for wait in waits:
                     yield wait
             try:
-                async with aclosing(self._send(plan, replace(entry, waited=self._waited))) as events:
+                async with aclosing(self._send(plan, entry)) as events:
                     async for event in events:
                         yield event
             except ProviderError as error:
@@ -184,19 +181,17 @@ class Passage:
                 return
 
     async def _reserve(self, plan: CallPlan, entry: Entry) -> AsyncGenerator[Event]:
-        ledger = self._parts.ledger
         decision: Decision = Admitted()
         try:
             while True:
-                entry = replace(entry, lease_until=self._parts.clock() + self._timeout + GRACE)
-                decision = await to_the_end(ledger.reserve, entry, self._accounts(plan), self.id)
+                decision = await to_the_end(self._booking.reserve, plan, entry)
                 if not isinstance(decision, Wait):
                     break
                 yield Waiting(decision.seconds, why_it_waits(decision))
                 await self._sleep(decision.seconds)
         finally:
             if isinstance(decision, Wait):
-                await to_the_end(ledger.withdraw, self.id)
+                await to_the_end(self._booking.withdraw)
         if isinstance(decision, Refused):
             raise refusal(decision, plan.model)
 
@@ -206,7 +201,7 @@ class Passage:
             provider = await self._provider(plan.model)
             outcome.sent = True
             async with aclosing(provider.stream(plan.request)) as events:
-                end = asyncio.get_running_loop().time() + self._timeout
+                end = asyncio.get_running_loop().time() + self._booking.timeout
                 while (event := await self._next(events, end)) is not None:
                     outcome.take(event)
                     if isinstance(event, Finished):
@@ -218,7 +213,7 @@ class Passage:
             outcome.error = error
             raise
         finally:
-            await to_the_end(self._settle, plan, entry, outcome)
+            await to_the_end(self._booking.settle, plan, entry, outcome, self._first_token)
 
     async def _provider(self, model: Model) -> Provider:
         loop = asyncio.get_running_loop()
@@ -235,55 +230,23 @@ class Passage:
             return None
         except TimeoutError:
             raise StreamBroken(
-                f"No complete reply within {self._timeout:g} s: raise the timeout, or lower max_tokens."
+                f"No complete reply within {self._booking.timeout:g} s: raise the timeout, or lower max_tokens."
             ) from None
-
-    def _settle(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> None:
-        ledger = self._parts.ledger
-        settled = settle_entry(entry, plan, outcome, self._parts.counter(plan.model), self._parts.clock())
-        settled = replace(settled, first_token=self._first_token)
-        self._entries.append(settled)
-        (ledger.release if settled.state == "released" else ledger.settle)(settled)
 
     def _close(self, plan: CallPlan | None) -> None:
         self._parts.gauge.forget(self.id)
-        booked = [entry for entry in self._entries if entry.state != "released"]
+        booked = [entry for entry in self._booking.entries if entry.state != "released"]
         if plan is None or not booked or (self._failed and not self._outcome.began):
             return
         answer = self._outcome.partial()
         duration = self._parts.clock() - self._began
-        self.reply = Reply(answer, receipt_of(self.id, plan, answer, self._entries, self._waited, duration))
+        self.reply = Reply(
+            answer, receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
+        )
         thread = self._options.get("thread")
         if thread is not None and not self._failed:
             thread.add(self._turns, self.reply)
         self._seen(Completed(self.reply), plan)
-
-    def _entry(self, plan: CallPlan, attempt: int) -> Entry:
-        parts, now = self._parts, self._parts.clock()
-        thread = self._options.get("thread")
-        scopes = parts.scopes(plan.model, self._options.get("notebook", ""))
-        return Entry(
-            id=uuid.uuid4().hex,
-            call=self.id,
-            at=now,
-            model=plan.model.name,
-            attempt=attempt,
-            owner=parts.epoch,
-            session=parts.epoch,
-            notebook=scopes["notebook"],
-            cell=self._options.get("cell", ""),
-            thread=thread.name if thread is not None else "",
-            user=scopes["user"],
-            team=scopes["team"],
-            key=scopes["key"],
-            charge=plan.charge,
-            play=plan.model.play,
-            dropped_tokens=sum(cut.tokens for cut in plan.cuts),
-        )
-
-    def _accounts(self, plan: CallPlan) -> tuple[Account, ...]:
-        scopes = self._parts.scopes(plan.model, self._options.get("notebook", ""))
-        return accounts_for([*self._limits, *plan.model.rates], plan.model, scopes, self._parts.now())
 
     def _seen(self, event: Event, plan: CallPlan | None) -> Event:
         window = plan.model.context_window if plan is not None else None
@@ -295,4 +258,4 @@ class Passage:
         try:
             await anyio.sleep(seconds)
         finally:
-            self._waited += max(0.0, self._parts.clock() - began)
+            self._booking.waited += max(0.0, self._parts.clock() - began)
