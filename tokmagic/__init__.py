@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tokmagic.api import chunk as chunk
     from tokmagic.api import count as count
     from tokmagic.api import fit as fit
     from tokmagic.api import models as models
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "tokmagic.api": ("count", "fit", "models", "price", "truncate", "usage"),
+    "tokmagic.api": ("chunk", "count", "fit", "models", "price", "truncate", "usage"),
     "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
     "tokmagic.corridor": ("Quote",),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tokmagic.core.book import Total
+from tokmagic.core.chunking import chunk as chunk_text
 from tokmagic.core.counters import Counter
 from tokmagic.core.fitting import Fitted
 from tokmagic.core.fitting import fit as fit_messages
@@ -55,6 +56,21 @@ def truncate(text: str, max_tokens: int, strategy: str = "end", model: str | Non
         ConfigurationError: an unknown strategy, or a limit below 1.
     """
     return truncate_text(text, max_tokens, strategy, _counter(model))
+
+
+def chunk(text: str, max_tokens: int, overlap: int = 0, model: str | None = None) -> list[str]:
+    """Split a text into chunks of at most ``max_tokens``, at the ends of sentences and lines where there are any.
+
+    Args:
+        text: of any length; with no overlap the chunks joined are the text again.
+        max_tokens: of each chunk, in tokens of the model.
+        overlap: each chunk begins with the end of the one before: as much as has at most so many tokens.
+        model: ``provider/model``; None takes the default model.
+
+    Raises:
+        ConfigurationError: an impossible limit or overlap, or a single grapheme has more tokens than a chunk may have.
+    """
+    return list(chunk_text(text, max_tokens, _counter(model), overlap=overlap))
 
 
 def fit(messages: str | Said, max_tokens: int, keep_recent: int = 10, model: str | None = None) -> Fitted:
