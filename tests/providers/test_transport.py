@@ -23,6 +23,7 @@ from tokmagic.core.errors import (
 from tokmagic.core.events import Finished, Started, TextDelta
 from tokmagic.core.messages import Extras, Request, user
 from tokmagic.core.models import Service
+from tokmagic.core.rates import RateState
 from tokmagic.core.redaction import Secret
 from tokmagic.providers.registry import PROVIDERS, services
 
@@ -282,3 +283,26 @@ def test_every_service_speaks_a_protocol_there_is_a_provider_for():
         assert found.protocol in PROVIDERS
         assert found.base_url.startswith(("https://", "http://localhost:")) or not found.base_url
         assert found.key_variable.endswith("_API_KEY") or found.open
+
+
+RATES = "x-ratelimit-limit-requests: 50\r\nx-ratelimit-remaining-requests: 49\r\n"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_limits_a_reply_states_come_with_its_beginning(exchange, stream):
+    answer = {
+        "id": "c1", "object": "chat.completion", "model": "m", "created": 1,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+    }  # fmt: skip
+    body = CHAT_HI + CHAT_END if stream else json.dumps(answer)
+    kind = "text/event-stream" if stream else "application/json"
+    came, _ = exchange("chat", reply(body, kind=kind, headers=RATES), stream=stream)
+    (started,) = (event for event in came if isinstance(event, Started))
+    assert started.rates == (RateState("requests", 50, 49),)
+
+
+def test_a_refusal_carries_the_limits_it_states(exchange):
+    refused = reply('{"error": {"message": "slow down"}}', status=429, headers=RATES + "retry-after: 3\r\n")
+    with pytest.raises(RateLimited) as raised:
+        exchange("chat", refused)
+    assert raised.value.rates == (RateState("requests", 50, 49),)

@@ -6,7 +6,6 @@ quota comes as 400, 402 or 429, an error may come with status 200, and a proxy m
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.redaction import redact
 
+from .ratelimits import read_message, read_rates, retry_after
 from .wire import parse_json
 
 MAX_MESSAGE = 300
@@ -87,7 +87,8 @@ def failure(status: int | None, body: Any, headers: Mapping[str, str]) -> Provid
         status=status,
         code=said.code,
         request_id=lower.get("request-id") or lower.get("x-request-id") or said.request_id,
-        retry_after=_retry_after(lower),
+        retry_after=retry_after(lower, said.message),
+        rates=read_rates(lower) or read_message(said.message),
     )
 
 
@@ -145,15 +146,3 @@ def _kind(status: int | None, said: Failure) -> type[ProviderError]:
     if status is not None and status >= 400:
         return _BY_STATUS.get(status, ServerFailed if status >= 500 else RequestRejected)
     return next((_BY_WORD[word] for word in reversed(said.words) if word in _BY_WORD), MalformedReply)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, where the headers say so as a number; a date says nothing without a clock."""
-    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            seconds = float(headers[name]) * scale
-        except (KeyError, ValueError):
-            continue
-        if math.isfinite(seconds) and seconds >= 0:
-            return seconds
-    return None

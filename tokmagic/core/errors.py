@@ -25,7 +25,10 @@ Interrupted is a KeyboardInterrupt: a cell that is stopped ends as one, in one l
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from .rates import RateState
 
 
 class OneLine:
@@ -99,6 +102,7 @@ class ProviderError(TokmagicError):
         code: the provider's own word for it, such as ``insufficient_quota``.
         request_id: the provider's id of the request.
         retry_after: seconds it asked to wait.
+        rates: the limits it stated with the refusal.
     """
 
     #: Whether trying the same request again can succeed.
@@ -115,6 +119,7 @@ class ProviderError(TokmagicError):
         code: str | None = None,
         request_id: str | None = None,
         retry_after: float | None = None,
+        rates: tuple[RateState, ...] = (),
     ) -> None:
         super().__init__(message)
         self.provider = provider
@@ -122,6 +127,7 @@ class ProviderError(TokmagicError):
         self.code = code
         self.request_id = request_id
         self.retry_after = retry_after
+        self.rates = rates
 
     def __str__(self) -> str:
         tail = f" (request {self.request_id})" if self.request_id else ""

@@ -9,17 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .rates import RateState
 from .replies import Answer, Cut, Reply
 from .usage import Usage
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The provider began to answer; the usage it states now covers the input only."""
+    """The provider began to answer; the usage it states now covers the input only, ``rates`` its limits."""
 
     id: str = ""
     model: str = ""
     usage: Usage | None = None
+    rates: tuple[RateState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,12 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tokmagic.codecs import Codec, StreamDecoder
 from tokmagic.codecs.failures import one_line
+from tokmagic.codecs.ratelimits import read_rates
 from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.errors import ConnectionFailed, MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
@@ -131,7 +132,7 @@ class Transport:
                 heard = time.monotonic()
                 if isinstance(event, Finished):
                     await drain(chunks)
-                yield event
+                yield _with_rates(event, response)
             if time.monotonic() - heard > IDLE_SECONDS:
                 raise StreamBroken(
                     f"{self.name} sent nothing but keep-alives for {IDLE_SECONDS:.0f} s.", provider=self.name
@@ -157,7 +158,7 @@ class Transport:
             ) from None
         except ProviderError as error:
             raise self._named(error) from None
-        yield Started(answer.id, answer.model, answer.usage)
+        yield Started(answer.id, answer.model, answer.usage, read_rates(response.headers))
         if answer.text:
             yield TextDelta(answer.text)
         yield Finished(answer)
@@ -186,6 +187,10 @@ class Transport:
 
     def _shown(self, text: str) -> str:
         return one_line(redact(text, (self.key,)))
+
+
+def _with_rates(event: StreamEvent, response: Response) -> StreamEvent:
+    return replace(event, rates=read_rates(response.headers)) if isinstance(event, Started) else event
 
 
 async def drain(chunks: AsyncIterator[bytes]) -> None:

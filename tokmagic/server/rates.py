@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tokmagic.codecs.ratelimits import RateState
 from tokmagic.core.limits import Limit, Unit, rate, refill
+from tokmagic.core.rates import RateState
 
 
 @dataclass(slots=True)
