@@ -61,6 +61,20 @@ def test_a_price_that_depends_on_the_hour_bounds_its_ceiling_by_the_dearest_hour
     assert ceiling(price, 1_000_000, 0) == 1_320_000_000
 
 
+def test_a_reply_served_by_priority_flex_or_batch_has_its_own_price_within_the_ceiling():
+    price, usage = find("openai/gpt-6-sol").price, Usage(input_tokens=1_000_000, output_tokens=0)
+    plain = cost(price, usage).nanousd
+    assert cost(price, usage, served="flex").nanousd == cost(price, usage, served="batch").nanousd == plain // 2
+    assert cost(price, usage, served="priority").nanousd == 2 * plain
+    assert ceiling(price, 1_000_000, 0) >= 2 * plain
+
+
+def test_a_fast_mode_that_is_not_offered_raises_no_ceiling():
+    price = find("anthropic/claude-opus-5-5").price
+    assert set(price.served) == {"batch"}
+    assert ceiling(price, 0, 1_000_000) == cost(price, Usage(output_tokens=1_000_000)).nanousd
+
+
 @pytest.mark.parametrize(
     ("wrong", "near"),
     [

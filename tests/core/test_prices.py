@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,14 @@ rate_cards = st.builds(Rates, *(st.integers(0, 10**11) for _ in range(5)))
 tiers = st.lists(st.tuples(st.integers(1, 5000), rate_cards), max_size=3).map(
     lambda later: tuple(sorted(later, key=lambda tier: tier[0]))
 )
-prices = st.builds(lambda first, later: Price(((0, first), *later)), rate_cards, tiers)
+all_tiers = st.builds(lambda first, later: ((0, first), *later), rate_cards, tiers)
+WAYS = ("batch", "flex", "priority")
+prices = st.builds(
+    lambda tiers, others, served: Price(tiers, tuple(others), served=served),
+    all_tiers,
+    st.lists(all_tiers, max_size=2),
+    st.dictionaries(st.sampled_from(WAYS), all_tiers),
+)
 
 
 @st.composite
@@ -63,13 +71,32 @@ def test_a_cost_keeps_quality_and_play() -> None:
     assert cost(Price(PRICE.tiers, play=True), Usage(1), "at least") == Cost(3_000, "at least", play=True)
 
 
-@given(prices, usages(), st.integers(0, 3000), st.integers(0, 3000))
+SERVED = Price(((0, CARD),), served={"batch": ((0, Rates(*(1_500 * MILLI,) * 5)),), "priority": PRICE.tiers})
+
+
+def test_a_call_costs_what_its_way_of_being_served_costs() -> None:
+    usage = Usage(300_000)
+    assert cost(SERVED, usage).nanousd == 300_000 * 3_000
+    assert cost(SERVED, usage, served="batch") == Cost(300_000 * 1_500, "exact")
+    assert cost(SERVED, usage, served="priority").nanousd == 300_000 * 6_000
+
+
+@pytest.mark.parametrize(("served", "quality"), [("default", "exact"), ("standard", "exact"), ("scale", "estimated")])
+def test_a_way_without_a_card_is_priced_as_an_ordinary_call_and_says_so(served: str, quality: str) -> None:
+    assert cost(SERVED, Usage(1_000), served=served) == Cost(3_000_000, quality)  # type: ignore[arg-type]
+
+
+def test_a_ceiling_covers_every_way_a_call_may_be_served() -> None:
+    assert ceiling(SERVED, 300_000, 1_000) == 300_000 * 12_000 + 1_000 * 30_000
+
+
+@given(prices, usages(), st.integers(0, 3000), st.integers(0, 3000), st.sampled_from(["", *WAYS]))
 def test_no_usage_within_the_bounds_costs_more_than_the_ceiling(
-    price: Price, usage: Usage, more_in: int, more_out: int
+    price: Price, usage: Usage, more_in: int, more_out: int, served: str
 ) -> None:
     most = ceiling(price, usage.input_tokens + more_in, usage.output_tokens + more_out)
     assert most is not None
-    assert cost(price, usage).nanousd <= most  # type: ignore[operator]
+    assert cost(price, usage, served=served).nanousd <= most  # type: ignore[operator]
 
 
 @given(prices, st.integers(0, 20_000), st.integers(0, 20_000), st.integers(0, 5000))

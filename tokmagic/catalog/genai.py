@@ -13,16 +13,21 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from tokmagic.core.money import nanousd
-from tokmagic.core.prices import Price, Rates
+from tokmagic.core.prices import Price, Rates, Tiers
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
 
 
+#: What genai-prices calls the ways to be served that a reply reports.
+SERVED_BY = frozenset({"processing", "service_tier"})
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the data says of one model."""
+    """What the data says of one model; ``id`` is its own name there, of which others may be aliases."""
 
+    id: str
     price: Price | None
     context_window: int | None
 
@@ -33,9 +38,10 @@ def find(provider: str, id: str, now: datetime) -> Found | None:
     if info is None:
         return None
     current = _tiers(info.get_prices(now))
-    others = tuple(rates for card in _by_hour(info) for _, rates in _tiers(card) or ())
+    others = tuple(tiers for card in _by_hour(info) if (tiers := _tiers(card)))
     source = f"genai-prices: {provider}/{info.id}"
-    return Found(Price(current, others, source) if current else None, info.context_window)
+    price = Price(current, others, source, served=_served(info, now)) if current else None
+    return Found(info.id, price, info.context_window)
 
 
 def ids(provider: str) -> tuple[str, ...]:
@@ -64,7 +70,16 @@ def _by_hour(info: ModelInfo) -> list[ModelPrice]:
     return [card.prices for card in cards if isinstance(card.constraint, TimeOfDateConstraint)]
 
 
-def _tiers(card: ModelPrice) -> tuple[tuple[int, Rates], ...]:
+def _served(info: ModelInfo, now: datetime) -> dict[str, Tiers]:
+    """The tiers of other ways to be served, by the word a reply has for them.
+
+    A way that only an option of the request can choose and the corridor does not offer, such as a fast mode, is none.
+    """
+    ways = {way for variant in info.price_variants or () for way in variant.when.items() if way[0] in SERVED_BY}
+    return {word: tiers for key, word in sorted(ways) if (tiers := _tiers(info.get_prices(now, {key: word})))}
+
+
+def _tiers(card: ModelPrice) -> Tiers:
     if card.input_mtok is None or card.output_mtok is None:
         return ()
     kinds = (card.input_mtok, card.output_mtok, card.cache_read_mtok, card.cache_write_mtok, card.cache_write_1h_mtok)

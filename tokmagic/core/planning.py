@@ -49,13 +49,17 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
-    """A call that fits: what will be sent, what it reads, what is reserved for it, what was cut."""
+    """A call that fits: what will be sent, what it reads, what is reserved for it, what was cut.
+
+    ``lowered_from`` is the ``max_tokens`` first asked for, where a limit left room for less only.
+    """
 
     model: Model
     request: Request
     input_tokens: TokenCount
     charge: Charge
     cuts: tuple[Cut, ...] = ()
+    lowered_from: int | None = None
 
 
 def plan_call(model: Model, messages: tuple[Message, ...], wishes: Wishes, counter: Counter) -> CallPlan:

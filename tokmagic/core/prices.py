@@ -1,17 +1,24 @@
 """What tokens cost, as values: a rate card per model, and the arithmetic from usage to money.
 
 Rates are integer nano-dollars per **million** tokens, so a product stays an integer and is rounded up once, at the end.
-Some models charge a dearer card above a number of input tokens: a price is a tuple of tiers, the cheapest first.
+Some models charge a dearer card above a number of input tokens: a price is a tuple of tiers, the cheapest first. How a
+call was served (``batch``, ``flex``, ``priority``) may choose other tiers: its cost follows what the provider reported,
+its ceiling the dearest that it may still turn out to be.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
 
-from .money import Cost, Quality
+from .money import Cost, Quality, worst
 from .usage import Usage
 
 MILLION = 1_000_000
+#: What providers call the ordinary way to serve a call, or say where they leave it open.
+ORDINARY = frozenset({"", "auto", "default", "standard"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,29 +37,55 @@ class Rates:
         return max(self.input, self.cache_read, self.cache_write, self.cache_write_1h)
 
 
+#: Cards with the number of input tokens each begins at, rising; the first begins at 0.
+Tiers: TypeAlias = tuple[tuple[int, Rates], ...]
+_NO_TIERS: Mapping[str, Tiers] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A model's price: ``tiers`` of ``(from_input_tokens, rates)``, rising; the first begins at 0.
+    """A model's price.
 
-    ``source`` says where it comes from; ``play`` marks the demo models' play money. ``others`` are cards of other hours
-    of the day, which a call that begins now may still meet: only its ceiling reads them.
+    Attributes:
+        tiers: of a call served in the ordinary way.
+        others: of other hours of the day, which a call that begins now may still meet: only its ceiling reads them.
+        source: where it comes from.
+        play: whether it is the demo models' play money.
+        served: of calls served in another way, by the provider's word for it.
     """
 
-    tiers: tuple[tuple[int, Rates], ...]
-    others: tuple[Rates, ...] = ()
+    tiers: Tiers
+    others: tuple[Tiers, ...] = ()
     source: str = ""
     play: bool = False
+    served: Mapping[str, Tiers] = field(default_factory=lambda: _NO_TIERS, hash=False)
 
-    def rates(self, input_tokens: int) -> Rates:
-        """The card that applies to a call of that many input tokens."""
-        return [rates for start, rates in self.tiers if input_tokens >= start][-1]
+    def rates(self, input_tokens: int, served: str = "") -> Rates:
+        """The card that applies to a call of that many input tokens, served in that way."""
+        return reached(self.served.get(served, self.tiers), input_tokens)[-1]
+
+    def dearest(self, input_tokens: int) -> tuple[int, int]:
+        """The most that one input and one output token can cost in a call of at most so many input tokens."""
+        ways = (self.tiers, *self.others, *self.served.values())
+        cards = [rates for tiers in ways for rates in reached(tiers, input_tokens)]
+        return max(rates.dearest_input for rates in cards), max(rates.output for rates in cards)
 
 
-def cost(price: Price | None, usage: Usage, quality: Quality = "exact") -> Cost:
-    """The price of ``usage``, rounded up to a nano-dollar; unknown where there is no price."""
+def reached(tiers: Tiers, input_tokens: int) -> list[Rates]:
+    """The cards that begin at or below that many input tokens."""
+    return [rates for start, rates in tiers if input_tokens >= start]
+
+
+def cost(price: Price | None, usage: Usage, quality: Quality = "exact", served: str = "") -> Cost:
+    """The price of ``usage``, rounded up to a nano-dollar; unknown where there is no price.
+
+    A call that was ``served`` in a way without a card of its own is priced as an ordinary one, and is ``estimated``.
+    """
     if price is None:
         return Cost(None, "unknown")
-    rates = price.rates(usage.input_tokens)
+    if served not in ORDINARY and served not in price.served:
+        quality = worst(quality, "estimated")
+    rates = price.rates(usage.input_tokens, served)
     total = (
         usage.uncached_input_tokens * rates.input
         + usage.cache_read_tokens * rates.cache_read
@@ -67,8 +100,17 @@ def ceiling(price: Price | None, input_tokens: int, output_tokens: int) -> int |
     """The most a call of at most so many tokens can cost, in nano-dollars: the dearest tier and cache price."""
     if price is None:
         return None
-    reached = [*(rates for start, rates in price.tiers if start <= input_tokens), *price.others]
-    dearest_in = max(rates.dearest_input for rates in reached)
-    dearest_out = max(rates.output for rates in reached)
-    total = input_tokens * dearest_in + output_tokens * dearest_out
-    return -(-total // MILLION)
+    dearest_in, dearest_out = price.dearest(input_tokens)
+    return -(-(input_tokens * dearest_in + output_tokens * dearest_out) // MILLION)
+
+
+def affordable_output(price: Price, input_tokens: int, nanousd: int) -> int | None:
+    """The most output tokens with which a call's ceiling is within ``nanousd``; None where output costs nothing.
+
+    Negative where not even the input is within it.
+    """
+    dearest_in, dearest_out = price.dearest(input_tokens)
+    left = nanousd * MILLION - input_tokens * dearest_in
+    if dearest_out == 0 and left >= 0:
+        return None
+    return left // dearest_out if dearest_out else -1
