@@ -373,3 +373,30 @@ def test_the_snapshot_shows_limits_sums_and_cells(parts, run):
     assert shown.session.nanousd == 0
     assert shown.cells[-1].label == "7"
     assert {level.account.limit.source for level in shown.levels} == {"notebook", "provider"}
+
+
+def test_of_several_models_the_next_is_asked_where_one_fails_and_the_receipt_says_so(parts, run):
+    client = AsyncClient(["anthropic/claude-sonnet-5-5", "demo/claude"], parts=parts)
+    events, reply = run(watch(client, PROMPT))
+    (notice,) = [event.text for event in events if isinstance(event, Notice)]
+    assert notice.startswith("anthropic/claude-sonnet-5-5 failed, demo/claude is asked instead. No key for anthropic")
+    assert reply.receipt.model == "demo/claude"
+    assert "instead of anthropic/claude-sonnet-5-5" in reply.receipt.badges
+
+
+def test_a_chain_ends_with_the_failure_of_its_last_model(parts, run):
+    with pytest.raises(MissingKey, match="openai"):
+        run(AsyncClient("anthropic/claude-sonnet-5-5, openai/gpt-5-mini", parts=parts).send(PROMPT))
+
+
+def test_a_chain_goes_on_within_the_same_limits(parts, run):
+    client = AsyncClient("demo/claude,demo/small", parts=parts, limits=["0.01 usd/day"], max_tokens=1_000)
+    reply = run(client.send(PROMPT))
+    assert reply.receipt.model == "demo/small"
+    assert reply.receipt.attempts == 1
+
+
+@pytest.mark.parametrize("model", [[], [7], 7])
+def test_a_model_that_is_no_name_is_refused(parts, model):
+    with pytest.raises(ConfigurationError, match="model is a name or a list of names"):
+        AsyncClient(model, parts=parts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
@@ -20,7 +20,7 @@ from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.words import parse_limit
 from tokmagic.corridor import Passage, Quote
-from tokmagic.options import CallOptions, ClientOptions, merge
+from tokmagic.options import CallOptions, ClientOptions, chain_of, merge
 from tokmagic.parts import Parts, shared_parts
 
 Prompt = str | Message | list[Message] | list[dict[str, Any]]
@@ -54,7 +54,8 @@ class AsyncClient:
     """Sends calls through the corridor. Used with ``async with``, it closes the loop's connections at the end.
 
     Args:
-        model: ``provider/model``, or a bare name; None takes the configured one, else the first whose key is set.
+        model: ``provider/model``, or a bare name; of several the next one is asked where one fails for good; None takes
+            the configured one, else the first whose key is set.
         parts: the book, providers and settings to work with; None takes this process's own.
         options: defaults for every call; see ``ClientOptions``.
 
@@ -63,11 +64,11 @@ class AsyncClient:
     """
 
     def __init__(
-        self, model: str | None = None, *, parts: Parts | None = None, **options: Unpack[ClientOptions]
+        self, model: str | Sequence[str] | None = None, *, parts: Parts | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         self.parts = parts or shared_parts()
         self.limits = [*self.parts.settings.limits, *self._limits(options.pop("limits", ()), "notebook")]
-        self.options = merge({"model": model}, cast("CallOptions", options))
+        self.options = merge({"model": self.parts.settings.model if model is None else model}, cast("CallOptions", options))
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,7 +145,7 @@ class AsyncClient:
         turns = as_messages(prompt)
         head = (system(text),) if text else ()
         messages = (*head, *(thread.messages if thread is not None else ()), *turns)
-        return Passage(self.parts, self._model, merged, messages, turns, [*self.limits, *limits])
+        return Passage(self.parts, merged, messages, turns, [*self.limits, *limits])
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
         parsed = (
@@ -154,4 +155,4 @@ class AsyncClient:
         return [self.parts.known(limit) for limit in parsed]
 
     def _model(self, options: CallOptions) -> Model:
-        return self.parts.model(options.get("model") or self.parts.default_model()[0])
+        return self.parts.model(chain_of(options)[0] or self.parts.default_model()[0])

@@ -9,17 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
-from itertools import count
+from dataclasses import dataclass, replace
+from itertools import count, zip_longest
 
 import anyio
 from anyio import to_thread
 
 from tokmagic.booking import Booking
 from tokmagic.core.book import Entry
-from tokmagic.core.errors import ProviderError, StreamBroken, TokmagicError
+from tokmagic.core.errors import (
+    BudgetExceeded,
+    MissingKey,
+    ProviderError,
+    RequestTooLarge,
+    StreamBroken,
+    TokmagicError,
+)
 from tokmagic.core.events import (
     Completed,
     Event,
@@ -41,13 +48,16 @@ from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
-from tokmagic.options import CallOptions, wishes_of
+from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
 from tokmagic.providers import Provider
 from tokmagic.shield import to_the_end
 
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
+
+#: Failures of one model after which the next one of a chain is asked.
+FINAL = (ProviderError, MissingKey, BudgetExceeded, RequestTooLarge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,6 @@ class Passage:
     def __init__(
         self,
         parts: Parts,
-        find: Callable[[CallOptions], Model],
         options: CallOptions,
         messages: tuple[Message, ...],
         turns: tuple[Message, ...],
@@ -85,10 +94,12 @@ class Passage:
     ) -> None:
         self.reply: Reply | None = None
         self._parts = parts
-        self._find = find
         self._options = options
         self._messages = messages
         self._turns = turns
+        self._names = chain_of(options)
+        self._instead_of: list[str] = []
+        self._plan: CallPlan | None = None
         self._outcome = Outcome()
         self._began = parts.clock()
         self._first_token: float | None = None
@@ -110,26 +121,21 @@ class Passage:
 
     async def run(self) -> AsyncGenerator[Event]:
         """Plan, reserve, send, settle; again where that helps. The last event is ``Completed``."""
-        plan: CallPlan | None = None
         try:
-            plan = await to_thread.run_sync(self._plan, abandon_on_cancel=True)
-            self._parts.require_key(plan.model)
-            for opening in self._opening(plan):
-                yield self._seen(opening, plan)
-            async with aclosing(self._attempts(plan)) as events:
+            async with aclosing(self._chain()) as events:
                 async for event in events:
-                    yield self._seen(event, plan)
+                    yield self._seen(event)
         except TokmagicError:
             self._failed = True
             raise
         finally:
-            self._close(plan)
+            self._close()
         if self.reply is not None:
             yield Completed(self.reply)
 
     def quote(self) -> Quote:
-        """The plan and what the limits would say to it now."""
-        plan = self._plan()
+        """The plan for the first model and what the limits would say to it now."""
+        plan = self._make_plan(self._names[0])
         return Quote(
             model=plan.model.name,
             input_tokens=plan.input_tokens,
@@ -139,16 +145,40 @@ class Passage:
             wait_seconds=self._booking.outlook(plan),
         )
 
-    def _plan(self) -> CallPlan:
-        model = self._find(self._options)
+    async def _chain(self) -> AsyncGenerator[Event]:
+        """Each model in turn, until one answers or fails in a way that another would not mend."""
+        for name, following in zip_longest(self._names, self._names[1:]):
+            try:
+                async with aclosing(self._call(name)) as events:
+                    async for event in events:
+                        yield event
+            except FINAL as error:
+                if following is None or self._outcome.began:
+                    raise
+                self._instead_of.append(name or "the default model")
+                yield Notice(f"{self._instead_of[-1]} failed, {following} is asked instead. {error}")
+            else:
+                return
+
+    async def _call(self, name: str | None) -> AsyncGenerator[Event]:
+        plan = self._plan = await to_thread.run_sync(self._make_plan, name, abandon_on_cancel=True)
+        self._parts.require_key(plan.model)
+        for opening in self._opening(plan, named=name is not None):
+            yield opening
+        async with aclosing(self._attempts(plan)) as events:
+            async for event in events:
+                yield event
+
+    def _make_plan(self, name: str | None) -> CallPlan:
+        model = self._parts.model(name or self._parts.default_model()[0])
         wishes = wishes_of(self._options, self._parts.settings.max_tokens)
         return plan_call(model, self._messages, wishes, self._parts.counter(model))
 
-    def _opening(self, plan: CallPlan) -> list[Event]:
+    def _opening(self, plan: CallPlan, *, named: bool) -> list[Event]:
         ceiling = plan.charge.ceiling.nanousd
         tokens = int(plan.input_tokens)
         events: list[Event] = [Planned(plan.model.name, tokens, plan.request.max_tokens, ceiling, plan.model.play)]
-        if not self._options.get("model") and (notice := self._parts.default_notice()):
+        if not named and (notice := self._parts.default_notice()):
             events.insert(0, Notice(notice))
         if plan.cuts:
             dropped = sum(cut.tokens for cut in plan.cuts)
@@ -233,23 +263,23 @@ class Passage:
                 f"No complete reply within {self._booking.timeout:g} s: raise the timeout, or lower max_tokens."
             ) from None
 
-    def _close(self, plan: CallPlan | None) -> None:
+    def _close(self) -> None:
+        plan = self._plan
         self._parts.gauge.forget(self.id)
         booked = [entry for entry in self._booking.entries if entry.state != "released"]
         if plan is None or not booked or (self._failed and not self._outcome.began):
             return
         answer = self._outcome.partial()
         duration = self._parts.clock() - self._began
-        self.reply = Reply(
-            answer, receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
-        )
+        receipt = receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
+        self.reply = Reply(answer, replace(receipt, instead_of=tuple(self._instead_of)))
         thread = self._options.get("thread")
         if thread is not None and not self._failed:
             thread.add(self._turns, self.reply)
-        self._seen(Completed(self.reply), plan)
+        self._seen(Completed(self.reply))
 
-    def _seen(self, event: Event, plan: CallPlan | None) -> Event:
-        window = plan.model.context_window if plan is not None else None
+    def _seen(self, event: Event) -> Event:
+        window = self._plan.model.context_window if self._plan is not None else None
         self._parts.gauge.observe(self.id, self._options.get("cell", ""), event, window)
         return event
 

@@ -62,9 +62,14 @@ class ClientOptions(TypedDict, total=False):
 
 
 class CallOptions(ClientOptions, total=False):
-    """What may be said about one call: what a client takes, and ``model``: ``provider/model``, or a bare name."""
+    """What may be said about one call: what a client takes, and ``model``.
 
-    model: str | None
+    Attributes:
+        model: ``provider/model``, or a bare name; of several (a list, or with commas) the next one is asked where one
+            fails for good.
+    """
+
+    model: str | Sequence[str] | None
 
 
 def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
@@ -86,11 +91,20 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     _finite("timeout", options.get("timeout"))
     if options.get("timeout") == 0:
         raise ConfigurationError("timeout is a number of seconds above 0, not 0.")
+    _named(options.get("model"))
     _sendable(options)
     strategy = options.get("truncate") or "end"
     if strategy != "off" and strategy not in STRATEGIES:
         raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(STRATEGIES)} or off.")
     return options
+
+
+def chain_of(options: CallOptions) -> tuple[str | None, ...]:
+    """The models to ask, one after the other; None stands for the default."""
+    model = options.get("model")
+    if isinstance(model, str):
+        return tuple(name.strip() for name in model.split(","))
+    return tuple(model) if model is not None else (None,)
 
 
 def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
@@ -111,6 +125,12 @@ def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
             body=options.get("extra_body") or {},
         ),
     )
+
+
+def _named(model: object) -> None:
+    names = model if isinstance(model, list | tuple) else [model]
+    if model is not None and (not names or any(not isinstance(name, str) for name in names)):
+        raise ConfigurationError(f"model is a name or a list of names, not {model!r}.")
 
 
 def _sendable(options: CallOptions) -> None:

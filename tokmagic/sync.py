@@ -10,7 +10,7 @@ import atexit
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -153,7 +153,8 @@ class Client:
     """Sends calls through the corridor and waits for them.
 
     Args:
-        model: ``provider/model``, or a bare name; None takes the configured one, else the first whose key is set.
+        model: ``provider/model``, or a bare name; of several the next one is asked where one fails for good; None takes
+            the configured one, else the first whose key is set.
         parts: the book, providers and settings to work with; None takes this process's own.
         options: defaults for every call; see ``ClientOptions``.
 
@@ -162,7 +163,7 @@ class Client:
     """
 
     def __init__(
-        self, model: str | None = None, *, parts: Parts | None = None, **options: Unpack[ClientOptions]
+        self, model: str | Sequence[str] | None = None, *, parts: Parts | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         self._client = AsyncClient(model, parts=parts, **options)
 

@@ -17,13 +17,14 @@ from .usage import Usage
 def receipt_of(
     call: str, plan: CallPlan, answer: Answer, entries: Sequence[Entry], waited: float, duration: float
 ) -> Receipt:
-    """The receipt of a call from its entries in the book."""
+    """The receipt of a call from its entries in the book. Beside real money, play money counts for nothing."""
     booked = [entry for entry in entries if entry.state != "released"]
+    play = all(entry.play for entry in booked)
     return Receipt(
         call=call,
         model=plan.model.name,
         usage=sum((entry.usage for entry in booked), Usage()),
-        cost=sum((entry.cost for entry in booked), Cost(0, "exact", plan.model.play)),
+        cost=sum((entry.cost for entry in booked if entry.play == play), Cost(0, "exact", play)),
         cuts=plan.cuts,
         waited=waited,
         attempts=len(entries),

@@ -45,11 +45,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Input that was left out: ``kind`` says how, ``tokens`` how much of it, ``what`` in words for people."""
+    """Input that was left out: ``kind`` says how, ``tokens`` how much of it, ``what`` in words for people.
 
-    kind: Literal["dropped turns", "truncated text"]
+    Where far more was left out than kept, ``tokens`` is sampled, and ``exact`` is False.
+    """
+
+    kind: Literal["dropped turns", "dropped thinking", "truncated text"]
     what: str
     tokens: int
+    exact: bool = True
+
+    @property
+    def loss(self) -> str:
+        """How much, for people: ``−1,234 tokens``, or ``about −1,650,000 tokens``."""
+        return f"{'' if self.exact else 'about '}−{self.tokens:,} tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,7 @@ class Receipt:
         attempts: HTTP requests made.
         first_token, duration: seconds from the start of the call.
         context_window: of the model, in tokens, or None.
+        instead_of: models that were asked before it and failed.
     """
 
     call: str
@@ -80,6 +90,7 @@ class Receipt:
     stop_reason: StopReason = "unknown"
     request_id: str = ""
     context_window: int | None = None
+    instead_of: tuple[str, ...] = ()
 
     @property
     def dropped_tokens(self) -> int:
@@ -89,13 +100,15 @@ class Receipt:
     @property
     def badges(self) -> tuple[str, ...]:
         """What a reader must not overlook, in a few words each."""
-        found = [f"{cut.kind}: −{cut.tokens:,} tokens" for cut in self.cuts]
+        found = [f"{cut.kind}: {cut.loss}" for cut in self.cuts]
         if self.stop_reason in ("max_tokens", "context_window"):
             found.append("cut off")
         if self.stop_reason == "interrupted":
             found.append("stopped")
         if self.stop_reason == "refusal":
             found.append("refused by the model")
+        if self.instead_of:
+            found.append(f"instead of {', '.join(self.instead_of)}")
         if self.attempts > 1:
             found.append(f"{self.attempts} attempts")
         return tuple(found)
