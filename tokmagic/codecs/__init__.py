@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tokmagic.core.errors import ProviderError
 from tokmagic.core.events import StreamEvent
-from tokmagic.core.messages import Request
+from tokmagic.core.messages import Reasoning, Request
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
@@ -59,6 +59,12 @@ class StreamEncoder(Protocol):
 
     def start(self, usage: Usage) -> bytes:
         """The opening events; ``usage`` states the input."""
+
+    def reasoning(self, text: str) -> bytes:
+        """A piece of what is thought before the answer."""
+
+    def reasoned(self, part: Reasoning) -> bytes:
+        """The end of a thought, which is known whole now; none of it need have been shown in pieces."""
 
     def text(self, text: str) -> bytes:
         """A piece of the answer."""

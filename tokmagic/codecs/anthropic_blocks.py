@@ -86,6 +86,8 @@ def _image_source(image: Image) -> Json:
 
 
 def _thinking(part: Reasoning) -> Json | None:
+    if part.provider not in ("", FAMILY):
+        return None
     if part.redacted:
         return {"type": "redacted_thinking", "data": part.redacted}
     return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else None

@@ -207,6 +207,7 @@ class MessagesEncoder:
     def __init__(self, id: str, model: str) -> None:
         self._id, self._model = id, model
         self._blocks = 0
+        self._thinking = False
         self._head = b""
 
     def start(self, usage: Usage) -> bytes:
@@ -222,6 +223,18 @@ class MessagesEncoder:
             "usage": encode_usage(usage) | {"output_tokens": 1},
         }
         return _encode({"type": "message_start", "message": message}) + _encode({"type": "ping"})
+
+    def reasoning(self, text: str) -> bytes:
+        """See ``StreamEncoder``."""
+        opened = b"" if self._thinking else self._open_thinking()
+        return opened + self._delta({"type": "thinking_delta", "thinking": text})
+
+    def reasoned(self, part: Reasoning) -> bytes:
+        """See ``StreamEncoder``."""
+        opened = b"" if self._thinking else self._open_thinking()
+        signed = self._delta({"type": "signature_delta", "signature": part.signature})
+        self._thinking, self._blocks = False, self._blocks + 1
+        return opened + signed + _encode({"type": "content_block_stop", "index": self._blocks - 1})
 
     def text(self, text: str) -> bytes:
         """See ``StreamEncoder``."""
@@ -242,6 +255,14 @@ class MessagesEncoder:
     def fail(self, error: WireError) -> bytes:
         """See ``StreamEncoder``."""
         return _encode({"type": "error", "error": {"type": error.kind, "message": error.message}})
+
+    def _open_thinking(self) -> bytes:
+        self._thinking = True
+        block = {"type": "thinking", "thinking": "", "signature": ""}
+        return _encode({"type": "content_block_start", "index": self._blocks, "content_block": block})
+
+    def _delta(self, delta: Json) -> bytes:
+        return _encode({"type": "content_block_delta", "index": self._blocks, "delta": delta})
 
     def _open_text(self) -> bytes:
         index = self._blocks

@@ -159,6 +159,14 @@ class ChatEncoder:
         """See ``StreamEncoder``; this protocol states the input only at the end."""
         return self._choice({"role": "assistant", "content": "", "refusal": None})
 
+    def reasoning(self, text: str) -> bytes:
+        """See ``StreamEncoder``."""
+        return self._choice({"reasoning_content": text})
+
+    def reasoned(self, part: Reasoning) -> bytes:
+        """See ``StreamEncoder``; this protocol does not say where a thought ends."""
+        return b""
+
     def text(self, text: str) -> bytes:
         """See ``StreamEncoder``."""
         return self._head + encode_basestring_ascii(text).encode("ascii") + self._tail

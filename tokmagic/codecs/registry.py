@@ -9,8 +9,10 @@ from tokmagic.core.models import Protocol
 from . import Codec
 from .anthropic import MessagesCodec
 from .chat import ChatCodec
+from .responses import ResponsesCodec
 
 CODECS: Mapping[Protocol, Codec] = {
     "messages": MessagesCodec(),
+    "responses": ResponsesCodec(),
     "chat": ChatCodec(),
 }

@@ -44,11 +44,15 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """What a model thought. ``signature`` and ``redacted`` are opaque and go back unchanged."""
+    """What a model thought. ``signature`` and ``redacted`` are opaque and go back unchanged, to their family only.
+
+    ``provider`` names that family where it is not Anthropic; ``redacted`` is then its whole item as JSON text.
+    """
 
     text: str = ""
     signature: str = ""
     redacted: str = ""
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
