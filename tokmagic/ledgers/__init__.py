@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Literal, Protocol
 
 from tokmagic.core.book import NOTHING_LEARNED, Entry, Lessons, Total
-from tokmagic.core.limits import Account, Decision, Level
+from tokmagic.core.limits import Account, Amounts, Decision, Level
 
 
 class Ledger(Protocol):
@@ -21,7 +21,11 @@ class Ledger(Protocol):
 
         ``ticket`` is the caller's place in the queue, the same on every try of one call: a caller that has to wait
         keeps its place, and later callers of the same buckets wait behind it. Admitted and refused callers have none.
+        To reserve an entry that is held already takes nothing more, so that a lost answer can be asked for again.
         """
+
+    def expect(self, id: str, expected: Amounts) -> None:
+        """Let a held entry stand for so much on its waiting limits from now on; budgets keep its ceiling."""
 
     def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Replace the hold by ``entry.used``. Settling twice is a no-op; one after the lease ended still counts."""
@@ -58,6 +62,9 @@ class Ledger(Protocol):
 
         Real and play money are apart, and so is what was released: it is in none of them.
         """
+
+    def open_entries(self, prefix: str = "") -> tuple[Entry, ...]:
+        """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
 
     def sweep(self) -> int:
         """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""

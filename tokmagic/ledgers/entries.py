@@ -7,14 +7,13 @@ stands on follow from them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
 
-from tokmagic.core.book import Entry, State, Total
+from tokmagic.core.book import Entry, State
 from tokmagic.core.limits import Amounts, Charge
-from tokmagic.core.money import QUALITIES, Cost
 from tokmagic.core.usage import Usage
 
 CHARGES = ("charge.ceiling", "charge.expected", "used.ceiling", "used.expected")
@@ -44,35 +43,26 @@ _values = attrgetter(*PATHS)
 _ending_values = attrgetter(*ENDING, "id")
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _END = f"UPDATE entries SET {', '.join(path.replace('.', '_') + ' = ?' for path in ENDING)} WHERE id = ?"  # noqa: S608
-_USE_CEILING = ", ".join(f"{c.replace('charge', 'used', 1)} = {c}" for c in COLUMNS if c.startswith("charge_"))
-_AT_CEILING = f"""UPDATE entries SET state = 'unsettled', settled_at = ?, {_USE_CEILING},
-    usage_input_tokens = charge_ceiling_input_tokens, usage_output_tokens = charge_ceiling_output_tokens,
-    nanousd = charge_ceiling_nanousd,
-    quality = CASE WHEN charge_ceiling_nanousd IS NULL THEN 'unknown' ELSE 'estimated' END WHERE id = ?"""  # noqa: S608
+_OPEN = "state IN ('held', 'unsettled')"
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
 
 
 def insert(db: sqlite3.Connection, entry: Entry) -> None:
     """Write a new entry."""
-    db.execute(_INSERT, _storable(_values(entry)))
+    db.execute(_INSERT, storable(_values(entry)))
 
 
 def end(db: sqlite3.Connection, entry: Entry) -> None:
     """Write how an entry ended."""
-    db.execute(_END, _storable(_ending_values(entry)))
+    db.execute(_END, storable(_ending_values(entry)))
 
 
-def _storable(values: Iterable[object]) -> list[object]:
+def storable(values: Iterable[object]) -> list[object]:
     """The values as a book can keep them: half a surrogate pair becomes a question mark."""
     return [
         value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
         for value in values
     ]
-
-
-def end_at_ceiling(db: sqlite3.Connection, id: str, now: float) -> None:
-    """Write that an entry's outcome is unknown: what it may have used counts as used."""
-    db.execute(_AT_CEILING, (now, id))
 
 
 def state_of(db: sqlite3.Connection, id: str) -> State | None:
@@ -87,6 +77,24 @@ def expired(db: sqlite3.Connection, now: float) -> list[str]:
     return [id for (id,) in rows]
 
 
+def entry_of(db: sqlite3.Connection, id: str) -> Entry:
+    """The entry of that id, which the book has."""
+    return _entry(db.execute(f"{_SELECT} WHERE id = ?", (id,)).fetchone())
+
+
+def still_open(db: sqlite3.Connection, prefix: str) -> tuple[Entry, ...]:
+    """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
+    rows = db.execute(f"{_SELECT} WHERE {_OPEN} AND substr(id, 1, ?) = ? ORDER BY at, rowid", (len(prefix), prefix))
+    return tuple(_entry(row) for row in rows)
+
+
+def ended(db: sqlite3.Connection, since: float, until: float | None, session: str | None) -> Iterator[Entry]:
+    """The entries that ended and may have run, one by one."""
+    where, values = _where(since, until, session)
+    rows = db.execute(f"{_SELECT} WHERE {where} AND state IN ('settled', 'unsettled')", values)
+    return (_entry(row) for row in rows)
+
+
 def newest(
     db: sqlite3.Connection, since: float, until: float | None, session: str | None, most: int
 ) -> tuple[Entry, ...]:
@@ -94,38 +102,6 @@ def newest(
     where, values = _where(since, until, session)
     rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY at DESC, rowid DESC LIMIT ?", (*values, most))
     return tuple(_entry(row) for row in rows)
-
-
-def totals(
-    db: sqlite3.Connection, since: float, until: float | None, session: str | None, by: str | None
-) -> tuple[Total, ...]:
-    """Sums of what ended and may have run; a sum with an unknown price in it is unknown."""
-    where, values = _where(since, until, session)
-    group = by if by is not None else "''"
-    parts = ", ".join(f"sum(usage_{part.name})" for part in fields(Usage))
-    ranks = " ".join(f"WHEN '{quality}' THEN {rank}" for rank, quality in enumerate(QUALITIES))
-    rows = db.execute(
-        f"""SELECT {group}, play, count(DISTINCT call), sum(waited > 0), sum(waited), sum(dropped_tokens),
-            CASE WHEN count(nanousd) = count(*) THEN sum(nanousd) END, max(CASE quality {ranks} END), {parts}
-            FROM entries WHERE {where} AND state IN ('settled', 'unsettled') GROUP BY 1, 2 ORDER BY 1, 2""",  # noqa: S608
-        values,
-    )
-    return tuple(_total(*row) for row in rows)
-
-
-def _total(
-    group: str,
-    play: int,
-    calls: int,
-    delays: int,
-    waited: float,
-    dropped: int,
-    nanousd: int | None,
-    rank: int,
-    *parts: int,
-) -> Total:
-    quality = QUALITIES[rank] if nanousd is not None else "unknown"
-    return Total(group, calls, Usage(*parts), Cost(nanousd, quality, bool(play)), waited, dropped, delays)
 
 
 def _where(since: float, until: float | None, session: str | None) -> tuple[str, tuple[object, ...]]:

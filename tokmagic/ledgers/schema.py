@@ -10,6 +10,9 @@ from __future__ import annotations
 import sqlite3
 
 from tokmagic.core.errors import LedgerError
+from tokmagic.core.money import QUALITIES
+
+from .sums import DIMENSIONS, MEASURES, PARTS, SLOT, UNITS
 
 #: "tokm": what tells a book from any other SQLite file.
 APPLICATION_ID = 0x746F6B6D
@@ -67,8 +70,39 @@ NOTES = (
     f"CREATE TABLE notes (name TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) {KEYED}",
 )
 
+_ENDED = "state IN ('settled', 'unsettled')"
+_SUMMED = ", ".join(
+    (
+        *(f"sum(coalesce(used_ceiling_{unit}, charge_ceiling_{unit}, 0))" for unit in UNITS),
+        *(f"sum(usage_{part})" for part in PARTS),
+        *(f"sum(quality = '{quality}')" for quality in QUALITIES),
+        "sum(coalesce(nanousd, 0)), sum(nanousd IS NULL), sum(CAST(round(waited * 1e6) AS INTEGER))",
+        "sum(waited > 0), sum(dropped_tokens)",
+    )
+)
+_WHERE_SUMMED = f"CAST(at / {SLOT} AS INTEGER), {', '.join(DIMENSIONS)}"
+#: What ended is added up as it ends, and what is still open is found without reading the rest.
+SUMS = (
+    f"""CREATE TABLE sums (
+        id INTEGER PRIMARY KEY, slot INTEGER NOT NULL, {"".join(f"{name} TEXT NOT NULL, " for name in DIMENSIONS[:-1])}
+        play INTEGER NOT NULL, calls INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in MEASURES)},
+        UNIQUE (session, slot, cell, model, notebook, key, user, team, play)) {STRICT}""",
+    "CREATE INDEX sums_by_time ON sums (slot)",
+    f"""CREATE TABLE calls (
+        call TEXT NOT NULL, sum INTEGER NOT NULL, entries INTEGER NOT NULL, PRIMARY KEY (call, sum)) {KEYED}""",
+    f"CREATE TABLE spanning (call TEXT NOT NULL PRIMARY KEY) {KEYED}",
+    "CREATE INDEX entries_open ON entries (id) WHERE state IN ('held', 'unsettled')",
+    f"""INSERT INTO sums (slot, {", ".join(DIMENSIONS)}, calls, {", ".join(MEASURES)})
+        SELECT {_WHERE_SUMMED}, count(DISTINCT call), {_SUMMED} FROM entries WHERE {_ENDED}
+        GROUP BY {_WHERE_SUMMED}""",  # noqa: S608
+    f"""INSERT INTO calls SELECT e.call, s.id, count(*) FROM entries AS e JOIN sums AS s
+        ON s.slot = CAST(e.at / {SLOT} AS INTEGER) AND {" AND ".join(f"s.{name} = e.{name}" for name in DIMENSIONS)}
+        WHERE {_ENDED} GROUP BY 1, 2""",  # noqa: S608
+    "INSERT INTO spanning SELECT call FROM calls GROUP BY call HAVING count(*) > 1",
+)
+
 Migrations = tuple[tuple[str, ...], ...]
-MIGRATIONS: Migrations = (FIRST, NOTES)
+MIGRATIONS: Migrations = (FIRST, NOTES, SUMS)
 
 
 def migrate(db: sqlite3.Connection, path: str, migrations: Migrations = MIGRATIONS) -> None:

@@ -15,10 +15,11 @@ from typing import Literal
 
 from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, NOTHING_USED, Entry, Lessons, State, Total
 from tokmagic.core.errors import LedgerError
-from tokmagic.core.limits import Account, Admitted, Decision, Level, Wait, decide
+from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, Wait, decide
 
-from . import entries, notes, standings, tickets
+from . import entries, notes, standings, tallies, tickets
 from .files import BookFile
+from .sums import SUMMED, at_ceiling
 
 
 class SQLiteLedger:
@@ -43,6 +44,8 @@ class SQLiteLedger:
         """
         with self._file.transaction() as db:
             now = self._clock()
+            if entries.state_of(db, entry.id) == "held":
+                return Admitted()
             _sweep(db, now)
             tickets.lapse(db, now)
             levels = _levels(db, accounts, ticket, now)
@@ -58,6 +61,12 @@ class SQLiteLedger:
                 standings.hold(db, held, levels, now)
             return decision
 
+    def expect(self, id: str, expected: Amounts) -> None:
+        """Let a held entry stand for so much on its waiting limits from now on; budgets keep its ceiling."""
+        with self._file.transaction() as db:
+            if entries.state_of(db, id) == "held":
+                standings.expect(db, id, expected, self._clock())
+
     def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Replace the hold by ``entry.used``, or, when ``entry.state`` is ``unsettled``, charge it at its ceiling."""
         with self._file.transaction() as db:
@@ -67,11 +76,9 @@ class SQLiteLedger:
             if was is None:
                 return
             if entry.state == "unsettled":
-                entries.end(db, replace(entry, settled_at=now))
-                _charge_at_ceiling(db, entry.id, was, now)
-                return
-            entries.end(db, replace(entry, state="settled", settled_at=entry.settled_at or now))
-            _charge(db, entry, was, now)
+                _charge_at_ceiling(db, entry, was, now)
+            else:
+                _charge(db, replace(entry, state="settled", settled_at=entry.settled_at or now), was, now)
 
     def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
@@ -82,8 +89,7 @@ class SQLiteLedger:
             if was is None:
                 return
             free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact")
-            entries.end(db, replace(free, state="released", settled_at=entry.settled_at or now))
-            _charge(db, free, was, now)
+            _charge(db, replace(free, state="released", settled_at=entry.settled_at or now), was, now)
 
     def learn(self, lessons: Lessons) -> None:
         """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
@@ -124,7 +130,12 @@ class SQLiteLedger:
     ) -> tuple[Total, ...]:
         """Sums of what ended from ``since`` up to ``until``, by group; real and play money apart."""
         with self._file.transaction() as db:
-            return entries.totals(db, since, until, session, by)
+            return tallies.totals(db, since, until, session, by)
+
+    def open_entries(self, prefix: str = "") -> tuple[Entry, ...]:
+        """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
+        with self._file.transaction() as db:
+            return entries.still_open(db, prefix)
 
     def sweep(self) -> int:
         """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
@@ -161,19 +172,29 @@ def _learn(db: sqlite3.Connection, lessons: Lessons, now: float) -> None:
 
 
 def _charge(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
+    _end(db, entry, was)
     charge = standings.charge_holds if was == "held" else standings.correct_charges
     charge(db, entry.id, entry.used, now)
     standings.forget_holds(db, entry.id)
 
 
-def _charge_at_ceiling(db: sqlite3.Connection, id: str, was: State, now: float) -> None:
-    entries.end_at_ceiling(db, id, now)
+def _charge_at_ceiling(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
+    _end(db, at_ceiling(entry, now), was)
     if was == "held":
-        standings.charge_at_ceiling(db, id, now)
+        standings.charge_at_ceiling(db, entry.id, now)
+
+
+def _end(db: sqlite3.Connection, entry: Entry, was: State) -> None:
+    before = entries.entry_of(db, entry.id)
+    if was == "unsettled":
+        tallies.take_out(db, before)
+    entries.end(db, entry)
+    if entry.state != "released":
+        tallies.add(db, replace(before, **{name: getattr(entry, name) for name in SUMMED}))
 
 
 def _sweep(db: sqlite3.Connection, now: float) -> int:
     gone = entries.expired(db, now)
     for id in gone:
-        _charge_at_ceiling(db, id, "held", now)
+        _charge_at_ceiling(db, entries.entry_of(db, id), "held", now)
     return len(gone)

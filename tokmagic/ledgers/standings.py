@@ -14,8 +14,9 @@ from dataclasses import replace
 from typing import Any
 
 from tokmagic.core.book import Entry
-from tokmagic.core.limits import Account, Charge, Level, Limit, refill
+from tokmagic.core.limits import Account, Amounts, Charge, Level, Limit, refill, take
 
+from . import entries, tallies
 from .entries import SCOPES
 
 _COLUMNS = """key, scope, scope_id, since, until, play, amount, unit, "window", "full", models, spent, held, room,
@@ -64,9 +65,18 @@ def hold(db: sqlite3.Connection, entry: Entry, levels: Iterable[Level], now: flo
         ceiling, expected = entry.charge.ceiling.of(unit) or 0, entry.charge.expected.of(unit) or 0
         _stand(db, entry.id, level.account, ceiling, expected)
         if level.account.limit.full == "wait":
-            write(db, replace(level, room=level.room - expected), now)
+            write(db, replace(level, room=take(level.account.limit, level.room, expected)), now)
         else:
             write(db, replace(level, held=level.held + ceiling), now)
+
+
+def expect(db: sqlite3.Connection, id: str, use: Amounts, now: float) -> None:
+    """Let a held entry stand for another expected use on its buckets."""
+    for level, _, expected in _standing_on(db, id, now):
+        amount = use.of(level.account.limit.unit) or 0
+        if level.account.limit.full == "wait" and amount != expected:
+            write(db, replace(level, room=level.room + expected - amount), now)
+            db.execute("UPDATE holds SET expected = ? WHERE entry = ? AND account = ?", (amount, id, level.account.key))
 
 
 def charge_holds(db: sqlite3.Connection, id: str, used: Charge, now: float) -> None:
@@ -151,19 +161,14 @@ def _open(db: sqlite3.Connection, account: Account, now: float) -> Level:
 
 def _earlier(db: sqlite3.Connection, account: Account, until: float) -> tuple[int, int]:
     """What the entries in the window and scope come to, spent and held; those that are open get their holds."""
-    unit, spent, held = account.limit.unit, 0, 0
-    rows = db.execute(
-        f"""SELECT id, model, state, charge_ceiling_{unit}, charge_expected_{unit}, used_ceiling_{unit} FROM entries
-            WHERE at >= ? AND at < ? AND play = ? AND {account.limit.scope} = ? AND state != 'released'""",  # noqa: S608
-        (account.since, until, account.play, account.scope_id),
-    )
-    for id, model, state, ceiling, expected, used in rows.fetchall():
-        if account.limit.covers(model):
-            spent += (ceiling or 0 if used is None else used) if state != "held" else 0
-            held += (ceiling or 0) if state == "held" else 0
-            if state in ("held", "unsettled"):
-                _stand(db, id, account, ceiling or 0, expected or 0)
-    return spent, held
+    held, unit = 0, account.limit.unit
+    for entry in entries.still_open(db, ""):
+        here = account.since <= entry.at < until and entry.play == account.play
+        if here and getattr(entry, account.limit.scope) == account.scope_id and account.limit.covers(entry.model):
+            ceiling = entry.charge.ceiling.of(unit) or 0
+            _stand(db, entry.id, account, ceiling, entry.charge.expected.of(unit) or 0)
+            held += ceiling if entry.state == "held" else 0
+    return tallies.spent(db, account), held
 
 
 def _stand(db: sqlite3.Connection, id: str, account: Account, ceiling: int, expected: int) -> None:

@@ -1,0 +1,89 @@
+"""The rows of ``sums`` in a book of SQLite: an ended entry is added to its row, and taken out to be corrected."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tokmagic.core.book import Entry, Total
+from tokmagic.core.limits import Account
+
+from . import entries
+from .sums import DIMENSIONS, MEASURES, add_up, measures, slot_of, starts_a_slot, total
+
+_ROW = ("slot", *DIMENSIONS)
+_FIND = f"SELECT id FROM sums WHERE {' AND '.join(f'{name} = ?' for name in _ROW)}"  # noqa: S608
+_MAKE = f"""INSERT INTO sums ({", ".join(_ROW)}, calls, {", ".join(MEASURES)})
+    VALUES ({", ".join("?" * len(_ROW))}, {", ".join("0" * (1 + len(MEASURES)))})"""  # noqa: S608
+_CHANGE = f"UPDATE sums SET calls = calls + ?, {', '.join(f'{name} = {name} + ?' for name in MEASURES)} WHERE id = ?"  # noqa: S608
+_SUMS = ", ".join(f"sum({name})" for name in MEASURES)
+
+
+def add(db: sqlite3.Connection, entry: Entry) -> None:
+    """Add an entry that ended and may have run."""
+    row = _row(db, entry)
+    (others,) = db.execute("SELECT count(*) FROM calls WHERE call = ? AND sum != ?", (entry.call, row)).fetchone()
+    known = db.execute("UPDATE calls SET entries = entries + 1 WHERE call = ? AND sum = ?", (entry.call, row)).rowcount
+    if not known:
+        db.execute("INSERT INTO calls VALUES (?, ?, 1)", (entry.call, row))
+    if others:
+        db.execute("INSERT OR IGNORE INTO spanning VALUES (?)", (entry.call,))
+    db.execute(_CHANGE, (1 - known, *measures(entry), row))
+
+
+def take_out(db: sqlite3.Connection, entry: Entry) -> None:
+    """Take out an entry as it was added."""
+    row = _row(db, entry)
+    db.execute("UPDATE calls SET entries = entries - 1 WHERE call = ? AND sum = ?", (entry.call, row))
+    gone = db.execute("DELETE FROM calls WHERE call = ? AND sum = ? AND entries = 0", (entry.call, row)).rowcount
+    db.execute(_CHANGE, (-gone, *(-amount for amount in measures(entry)), row))
+
+
+def totals(
+    db: sqlite3.Connection, since: float, until: float | None, session: str | None, by: str | None
+) -> tuple[Total, ...]:
+    """Sums of what ended and may have run; entries are read only where a bound lies within a row."""
+    if not starts_a_slot(since) or not starts_a_slot(until or 0.0):
+        return add_up(entries.ended(db, since, until, session), by)
+    where, values = _where(since, until, session)
+    group = by if by is not None else "''"
+    again = db.execute(
+        f"""SELECT {group}, play, count(*) - count(DISTINCT call) FROM spanning JOIN calls USING (call)
+            JOIN sums ON id = sum WHERE {where} GROUP BY 1, 2""",  # noqa: S608
+        values,
+    )
+    twice = {(name, bool(play)): calls for name, play, calls in again}
+    rows = db.execute(
+        f"""SELECT {group}, play, sum(calls), {_SUMS} FROM sums WHERE {where}
+            GROUP BY 1, 2 HAVING sum(calls) ORDER BY 1, 2""",  # noqa: S608
+        values,
+    )
+    return tuple(
+        total(name, bool(play), calls - twice.get((name, bool(play)), 0), sums) for name, play, calls, *sums in rows
+    )
+
+
+def spent(db: sqlite3.Connection, account: Account) -> int:
+    """What ended in the window and scope of a refusing limit's account, in its unit."""
+    where, values = _where(account.since, account.until, None)
+    rows = db.execute(
+        f"""SELECT model, sum(spent_{account.limit.unit}) FROM sums
+            WHERE {where} AND play = ? AND {account.limit.scope} = ? GROUP BY model""",  # noqa: S608
+        (*values, account.play, account.scope_id),
+    )
+    return sum(amount for model, amount in rows if account.limit.covers(model))
+
+
+def _where(since: float, until: float | None, session: str | None) -> tuple[str, tuple[object, ...]]:
+    asked = (
+        ("slot >= ?", slot_of(since) if since else None),
+        ("slot < ?", slot_of(until) if until is not None else None),
+        ("session = ?", session),
+    )
+    said = [(words, value) for words, value in asked if value is not None]
+    return " AND ".join(("1", *(words for words, _ in said))), tuple(value for _, value in said)
+
+
+def _row(db: sqlite3.Connection, entry: Entry) -> int:
+    place = entries.storable((slot_of(entry.at), *(getattr(entry, name) for name in DIMENSIONS)))
+    found = db.execute(_FIND, place).fetchone()
+    return int(found[0] if found else db.execute(_MAKE, place).lastrowid or 0)
