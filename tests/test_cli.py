@@ -1,9 +1,11 @@
-"""The command line reads the receipts of an executed notebook and refuses what is none."""
+"""The command line reports the book, or the receipts of an executed notebook, and refuses what is none."""
 
 import json
+from datetime import datetime
 
 import pytest
 
+import tokmagic as tm
 from tokmagic import __version__
 from tokmagic.cli import main
 from tokmagic.core.replies import RECEIPT_MIME
@@ -38,7 +40,7 @@ def test_a_report_has_a_row_per_receipt_and_sums_play_money_apart(tmp_path, caps
     assert main(["report", str(file)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["cell", "model", "in", "out", "cut", "waited", "cost", "quality"]
-    assert lines[2].split()[:3] == ["2", "demo/claude", "1,200"]
+    assert lines[1].split()[:3] == ["2", "demo/claude", "1,200"]
     sums = [line for line in lines if line.lstrip().startswith("sum")]
     assert ["play" in line for line in sums] == [False, True]
     assert "2.5 s" in sums[0]
@@ -73,3 +75,18 @@ def test_it_tells_its_version(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out.strip() == __version__
+
+
+def test_without_a_notebook_the_book_is_reported_by_model_and_by_day(capsys):
+    assert main(["report"]) == 0
+    assert "no calls" in capsys.readouterr().out
+    entry = tm.record("demo/claude", tm.Usage(input_tokens=1_234, output_tokens=5))
+    assert main(["report", "--since", "1h"]) == 0
+    models, days = capsys.readouterr().out.split("\n\n")
+    assert models.splitlines()[1].split()[:3] == ["demo/claude", "1", "1,234"]
+    assert days.splitlines()[1].split()[0] == datetime.fromtimestamp(entry.at).strftime("%Y-%m-%d")
+
+
+def test_a_moment_that_is_none_is_refused_in_one_line(capsys):
+    assert main(["report", "--since", "lately"]) == 2
+    assert capsys.readouterr().err.startswith("ConfigurationError: since='lately' names no moment")

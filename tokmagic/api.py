@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
-from tokmagic.core.book import Total
+from tokmagic import reports
+from tokmagic.core.book import Entry
 from tokmagic.core.chunking import chunk as chunk_text
 from tokmagic.core.counters import Counter
 from tokmagic.core.fitting import Fitted
 from tokmagic.core.fitting import fit as fit_messages
 from tokmagic.core.messages import Message, as_messages
-from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
 from tokmagic.core.prices import cost
+from tokmagic.core.reports import By, ModelTable, Since, UsageTable
 from tokmagic.core.tokens import TokenCount, count_request, count_text
 from tokmagic.core.truncation import Truncation
 from tokmagic.core.truncation import truncate as truncate_text
@@ -87,16 +87,45 @@ def price(model: str, usage: Usage) -> Cost:
     return cost(shared_parts().model(model).price, usage)
 
 
-def usage(
-    since: datetime | None = None, by: Literal["model", "cell", "notebook", "session"] | None = None
-) -> tuple[Total, ...]:
-    """What the book says was used since a moment, by group; real and play money apart."""
-    return shared_parts().ledger.totals(since=since.timestamp() if since is not None else 0.0, by=by)
+def usage(since: Since | None = None, by: By | None = None) -> UsageTable:
+    """What the book says was used, a row for each group; real and play money have rows of their own.
+
+    Args:
+        since: a moment: a datetime, a timedelta back from now, or words such as ``today``, ``90m``, ``24h`` and ``7d``.
+        by: ``model``, ``cell``, ``day``, ``notebook`` or ``session``; None adds everything up.
+
+    Returns:
+        Rows with calls, tokens by kind, the last minute's rates, delays and cost; shown as a table.
+
+    Raises:
+        ConfigurationError: words that name no moment or no group.
+    """
+    return reports.usage_table(shared_parts(), since, by)
 
 
-def models(pattern: str = "") -> tuple[Model, ...]:
-    """The models in the catalogue whose name contains ``pattern``."""
-    return shared_parts().models(pattern)
+def record(model: str, usage: Usage, cost: Cost | float | None = None) -> Entry:
+    """Book a call that was made elsewhere, so that budgets and reports know of it.
+
+    It has happened already: it is booked even where it passes a budget, which is then closed.
+
+    Args:
+        model: ``provider/model``.
+        usage: what the call used.
+        cost: what it cost, in US dollars; None takes the model's price.
+
+    Returns:
+        Its line in the book.
+
+    Raises:
+        UnknownModel: naming the nearest models.
+        ConfigurationError: a cost that is no amount of 0 or more.
+    """
+    return reports.record(shared_parts(), model, usage, cost)
+
+
+def models(pattern: str = "") -> ModelTable:
+    """The models in the catalogue whose name contains ``pattern``; shown as a table with limits, prices and keys."""
+    return reports.model_table(shared_parts(), pattern)
 
 
 def _counter(name: str | None) -> Counter:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field, replace
 
+from tokmagic import hooks
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry, Kind
 from tokmagic.core.limits import Account, Decision, Limit, Refused, Wait, decide
@@ -83,6 +84,7 @@ class Booking:
         ended = replace(ended, first_token=first_token)
         self.entries.append(ended)
         (self.parts.ledger.release if ended.state == "released" else self.parts.ledger.settle)(ended)
+        hooks.ended(ended)
         return ended
 
     def outlook(self, plan: CallPlan) -> float | None:

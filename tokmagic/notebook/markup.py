@@ -13,6 +13,7 @@ from typing import Any
 
 from tokmagic.core.replies import RECEIPT_MIME, Receipt
 from tokmagic.core.snapshot import Row, Tone
+from tokmagic.core.tables import Line, html_table, text_table
 from tokmagic.notebook.wording import receipt_line, receipt_parts
 
 Bundle = dict[str, Any]
@@ -97,28 +98,13 @@ def gauge(rows: Iterable[Row]) -> Bundle:
     }
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: Collection[int] = ()) -> Bundle:
+def table(head: Line, lines: Iterable[Line], *, numbers: Collection[int] = ()) -> Bundle:
     """Columns of text, those of ``numbers`` set to the right; an empty table says so by its head alone."""
-    found = [tuple(head), *(tuple(line) for line in lines)]
-    widths = [max(len(line[column]) for line in found) for column in range(len(head))]
-    text = "\n".join("  ".join(_justified(line, widths, numbers)).rstrip() for line in found)
-    top, *rest = (_html_cells(line, "td" if number else "th", numbers) for number, line in enumerate(found))
+    found = tuple(lines)
     return {
-        "text/html": f"<table><tr>{top}</tr>{''.join(f'<tr>{cells}</tr>' for cells in rest)}</table>",
-        "text/plain": text,
+        "text/html": html_table(head, found, numbers=numbers),
+        "text/plain": text_table(head, found, numbers=numbers),
     }
-
-
-def _justified(line: Sequence[str], widths: Sequence[int], numbers: Collection[int]) -> Iterable[str]:
-    for column, (cell, width) in enumerate(zip(line, widths, strict=True)):
-        yield cell.rjust(width) if column in numbers else cell.ljust(width)
-
-
-def _html_cells(line: Sequence[str], tag: str, numbers: Collection[int]) -> str:
-    sides = ("right" if column in numbers else "left" for column in range(len(line)))
-    return "".join(
-        f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>' for cell, side in zip(line, sides, strict=True)
-    )
 
 
 def _html_row(row: Row) -> str:

@@ -6,25 +6,29 @@ import shlex
 from collections.abc import Callable
 from datetime import datetime
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokmagic.api import count, models
+from tokmagic.api import count, models, usage
+from tokmagic.core.book import Entry
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit, show_amount
-from tokmagic.core.models import Model
-from tokmagic.core.money import show_nanousd
+from tokmagic.core.reports import BY, MODEL_HEAD
 from tokmagic.core.snapshot import rows
 from tokmagic.core.words import parse_limit
+from tokmagic.export import write_entries
 from tokmagic.notebook import markup
 from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
+from tokmagic.reports import pages, release, short_id
 
 if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 #: Words of the design that this version does not serve.
-LATER = ("plan", "compact", "undo", "reset", "export", "report", "restore")
+LATER = ("plan", "compact", "undo", "reset", "restore")
 #: At most so many models are listed at once.
 MOST_MODELS = 40
 
@@ -93,23 +97,46 @@ def _subject(limit: Limit) -> tuple[str, ...]:
 def _history(magics: TokMagics, rest: str) -> Bundle:
     if rest and not (rest.isascii() and rest.isdigit() and int(rest)):
         raise ConfigurationError(f"%tokens history takes a whole number of 1 or more, not {rest!r}.")
-    head = ("when", "cell", "model", "in", "out", "cost", "state")
-    return markup.table(
-        head,
-        [
-            (
-                datetime.fromtimestamp(entry.at).astimezone().strftime("%m-%d %H:%M:%S"),
-                entry.cell or "-",
-                entry.model,
-                f"{entry.usage.input_tokens:,}",
-                f"{entry.usage.output_tokens:,}",
-                str(entry.cost),
-                entry.state,
-            )
-            for entry in magics.client().history(int(rest or 20))
-        ],
-        numbers=(3, 4, 5),
+    head = ("id", "when", "cell", "model", "in", "out", "waited", "cost", "state")
+    entries = magics.client().history(int(rest or 20))
+    return markup.table(head, map(_history_line, entries), numbers=(4, 5, 6, 7))
+
+
+def _history_line(entry: Entry) -> tuple[str, ...]:
+    return (
+        short_id(entry),
+        datetime.fromtimestamp(entry.at).astimezone().strftime("%m-%d %H:%M:%S"),
+        entry.cell or "-",
+        entry.model,
+        f"{entry.usage.input_tokens:,}",
+        f"{entry.usage.output_tokens:,}",
+        f"{entry.waited:.1f} s" if entry.waited else "-",
+        str(entry.cost),
+        "! unsettled: %tokens release ID" if entry.state == "unsettled" else entry.state,
     )
+
+
+def _release(_: TokMagics, rest: str) -> Bundle:
+    if not rest:
+        raise ConfigurationError("%tokens release needs an id: %tokens history shows them.")
+    entry = release(shared_parts(), rest)
+    tokens = f"{entry.used.ceiling.tokens:,} tokens"
+    return markup.plain(f"Released {short_id(entry)}: {entry.cost} and {tokens} came back to the limits.")
+
+
+def _export(_: TokMagics, rest: str) -> Bundle:
+    if not rest:
+        raise ConfigurationError("%tokens export needs a file: %tokens export usage.csv, .json or .parquet.")
+    file = Path(_unquoted(rest)).expanduser()
+    written = write_entries(pages(shared_parts().ledger), file)
+    return markup.plain(f"{written:,} entries written to {file}.")
+
+
+def _report(_: TokMagics, rest: str) -> Bundle:
+    first, *others = rest.split() or ["model"]
+    by, since = (first, others) if first in BY else ("model", [first, *others])
+    found = usage(" ".join(since) or None, by)
+    return markup.table(found.head, found.lines(), numbers=range(1, len(found.head)))
 
 
 def _threads(magics: TokMagics, _: str) -> Bundle:
@@ -121,22 +148,10 @@ def _threads(magics: TokMagics, _: str) -> Bundle:
 
 def _models(_: TokMagics, rest: str) -> Bundle:
     found = models(rest)
-    lines = [_model_line(model) for model in found[:MOST_MODELS]]
+    lines = list(islice(found.lines(), MOST_MODELS))
     if len(found) > MOST_MODELS:
-        lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", "", "", "", ""))
-    return markup.table(
-        ("model", "window", "most out", "in, per million", "out, per million"), lines, numbers=(1, 2, 3, 4)
-    )
-
-
-def _model_line(model: Model) -> tuple[str, ...]:
-    window = f"{model.context_window:,}" if model.context_window else "unknown"
-    most = f"{model.max_output_tokens:,}" if model.max_output_tokens else "unknown"
-    if model.price is None:
-        return model.name, window, most, "unknown", "unknown"
-    rates = model.price.rates(0)
-    prices = (show_nanousd(rate, play=model.play) for rate in (rates.input, rates.output))
-    return model.name, window, most, *prices
+        lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", *[""] * (len(MODEL_HEAD) - 1)))
+    return markup.table(MODEL_HEAD, lines, numbers=range(1, 7))
 
 
 def _config(magics: TokMagics, _: str) -> Bundle:
@@ -167,8 +182,11 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "limits": ("every limit and what it has left", _limits),
     "limit": ('sets a limit: %tokens limit "5 usd/day"', _limit),
     "history": ("the newest calls in the book: %tokens history [N]", _history),
+    "release": ("gives back what an unsettled call was charged: %tokens release ID", _release),
+    "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", _report),
+    "export": ("the whole book as a file: %tokens export FILE.{csv,json,parquet}", _export),
     "threads": ("the named conversations", _threads),
-    "models": ("models, windows and prices: %tokens models [FILTER]", _models),
+    "models": ("models, limits, prices and keys: %tokens models [FILTER]", _models),
     "panel": ("the gauge, live, in this cell's output", _panel),
     "config": ("the settings in force", _config),
     "help": ("this table", _help),

@@ -1,0 +1,169 @@
+"""What the book says, asked in the reader's words: usage by group, every entry, the end of one that hangs.
+
+Nothing here holds the whole book: groups are summed by the ledger, and entries are read page by page.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from tokmagic import hooks
+from tokmagic.config import has_key
+from tokmagic.core.book import Entry, Total
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.limits import Amounts, Charge
+from tokmagic.core.money import Cost, nanousd
+from tokmagic.core.prices import cost as cost_of
+from tokmagic.core.reports import BY, By, ModelTable, Since, UsageTable, moment, usage_rows
+from tokmagic.core.usage import Usage
+from tokmagic.ledgers import Ledger
+from tokmagic.parts import Parts
+
+#: Entries read from the book at once.
+PAGE = 1_000
+#: Seconds a record's hold may take to be settled; it is charged in full where that never happens.
+RECORD_LEASE = 60.0
+
+
+def usage_table(parts: Parts, since: Since | None, by: By | None) -> UsageTable:
+    """What was used since a moment, by group, with the rates of the last minute.
+
+    Raises:
+        ConfigurationError: words that name no moment or no group.
+    """
+    if by is not None and by not in BY:
+        raise ConfigurationError(f"Usage by {by!r} is not kept: use one of {', '.join(BY)}.")
+    now = parts.now()
+    start = moment(since, now)
+    if by == "day":
+        totals = _by_day(parts.ledger, start)
+    else:
+        totals = [(total.group, total) for total in parts.ledger.totals(since=start, by=by)]
+    recent = pages(parts.ledger, since=max(start, now.timestamp() - 60.0))
+    return UsageTable(usage_rows(totals, ((_group(entry, by), entry) for entry in recent)), by)
+
+
+def pages(ledger: Ledger, *, since: float = 0.0, until: float | None = None, size: int = PAGE) -> Iterator[Entry]:
+    """Every entry since a moment, the newest first, read ``size`` at a time."""
+    most = size
+    while True:
+        page = ledger.entries(since=since, until=until, most=most)
+        if len(page) < most:
+            yield from page
+            return
+        oldest = page[-1].at
+        whole = [entry for entry in page if entry.at > oldest]
+        yield from whole
+        until = math.nextafter(oldest, math.inf)
+        most = size if whole else 2 * most
+
+
+def record(parts: Parts, name: str, usage: Usage, price: Cost | float | None) -> Entry:
+    """Book a call that was made elsewhere. It has happened, so it is booked even where it passes a budget.
+
+    Args:
+        parts: whose book it is.
+        name: of the model.
+        usage: what it used.
+        price: what it cost, in US dollars; None takes the model's price.
+
+    Raises:
+        ConfigurationError: a price that is no amount of 0 or more.
+        UnknownModel: naming the nearest models.
+    """
+    model, now = parts.model(name), parts.clock()
+    paid = cost_of(model.price, usage) if price is None else _paid(price, play=model.play)
+    spent = Amounts(1, usage.input_tokens, usage.output_tokens, usage.total_tokens, paid.nanousd)
+    scopes = parts.scopes(model, "")
+    entry = Entry(
+        id=uuid.uuid4().hex,
+        call=uuid.uuid4().hex,
+        at=now,
+        model=model.name,
+        kind="record",
+        owner=parts.epoch,
+        lease_until=now + RECORD_LEASE,
+        **{str(scope): name for scope, name in scopes.items()},  # type: ignore[arg-type]
+        charge=Charge(spent, spent),
+        used=Charge(spent, spent),
+        usage=usage,
+        nanousd=paid.nanousd,
+        quality=paid.quality,
+        play=model.play,
+    )
+    parts.ledger.reserve(entry, (), entry.call)
+    ended = replace(entry, state="settled", settled_at=now)
+    parts.ledger.settle(ended)
+    hooks.ended(ended)
+    return ended
+
+
+def release(parts: Parts, prefix: str) -> Entry:
+    """Give back what an unsettled entry was charged, because someone knows that it did not run; the entry as it was.
+
+    Args:
+        parts: whose book it is.
+        prefix: the beginning of the entry's id.
+
+    Raises:
+        ConfigurationError: no entry, several, or one that is not unsettled.
+    """
+    found = [entry for entry in pages(parts.ledger) if entry.id.startswith(prefix.lower())] if prefix else []
+    if len(found) != 1:
+        said = "no entry" if not found else f"{len(found)} entries"
+        raise ConfigurationError(f"{said} of the book begin with {prefix!r}: %tokens history shows the ids.")
+    (entry,) = found
+    if entry.state != "unsettled":
+        raise ConfigurationError(f"{short_id(entry)} is {entry.state}: only an unsettled entry can be released.")
+    parts.ledger.release(replace(entry, error="released by hand", settled_at=parts.clock()))
+    return entry
+
+
+def short_id(entry: Entry) -> str:
+    """As much of an entry's id as people need."""
+    return entry.id[:8]
+
+
+def model_table(parts: Parts, pattern: str) -> ModelTable:
+    """The models whose name contains ``pattern``, and which keys are set."""
+    keys = [name for name, service in parts.services().items() if has_key(service)]
+    return ModelTable(parts.models(pattern), ["demo", *keys])
+
+
+def _paid(price: Cost | float, *, play: bool) -> Cost:
+    if isinstance(price, Cost):
+        return replace(price, play=play)
+    try:
+        amount = nanousd(price)
+    except (ValueError, ArithmeticError):
+        amount = -1
+    if amount < 0:
+        raise ConfigurationError(f"cost={price!r} is no amount of US dollars: use a finite number of 0 or more.")
+    return Cost(amount, "exact", play)
+
+
+def _by_day(ledger: Ledger, since: float) -> list[tuple[str, Total]]:
+    """A group for each day on which something was booked, from midnight to midnight where the user is."""
+    found: list[tuple[str, Total]] = []
+    until: float | None = None
+    while newest := ledger.entries(since=since, until=until, most=1):
+        midnight = _midnight(newest[0].at)
+        day, start = midnight.strftime("%Y-%m-%d"), max(since, midnight.timestamp())
+        found += [(day, total) for total in reversed(ledger.totals(since=start, until=until))]
+        until = start
+    return found[::-1]
+
+
+def _midnight(at: float) -> datetime:
+    day = datetime.fromtimestamp(at)
+    return day.replace(hour=0, minute=0, second=0, microsecond=0).astimezone()
+
+
+def _group(entry: Entry, by: By | None) -> str:
+    if by is None:
+        return ""
+    return _midnight(entry.at).strftime("%Y-%m-%d") if by == "day" else str(getattr(entry, by))
