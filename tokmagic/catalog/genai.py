@@ -53,7 +53,9 @@ def ids(provider: str) -> tuple[str, ...]:
 @cache
 def _info(provider: str, id: str) -> ModelInfo | None:
     found = _providers().get(provider)
-    return next((info for info in found.models if info.is_match(id)), None) if found is not None else None
+    return (
+        next((info for info in found.models if info.id == id or info.is_match(id)), None) if found is not None else None
+    )
 
 
 @cache
