@@ -9,7 +9,7 @@ import pytest
 from tokmagic import catalog
 from tokmagic.core.errors import UnknownModel
 from tokmagic.core.models import Service
-from tokmagic.core.prices import ceiling, cost
+from tokmagic.core.prices import Price, Rates, ceiling, cost
 from tokmagic.core.usage import Usage
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -73,6 +73,73 @@ def test_a_fast_mode_that_is_not_offered_raises_no_ceiling():
     price = find("anthropic/claude-opus-5-5").price
     assert set(price.served) == {"batch"}
     assert ceiling(price, 0, 1_000_000) == cost(price, Usage(output_tokens=1_000_000)).nanousd
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"),
+    [
+        ("anthropic/claude-opus-5-5", 128_000),
+        ("anthropic/claude-sonnet-4-6", 128_000),
+        ("anthropic/claude-haiku-4-5-20251001", 64_000),
+        ("anthropic/claude-opus-4-1-20250805", 32_000),
+        ("anthropic/claude-3-5-haiku-20241022", 8_192),
+        ("openai/gpt-6-sol", 128_000),
+        ("openai/o3", 100_000),
+        ("openai/gpt-4o", 16_384),
+        ("deepseek/deepseek-v4-pro", 384_000),
+    ],
+)
+def test_the_longest_answer_of_current_models_is_known(name, longest):
+    assert find(name).max_output_tokens == longest
+
+
+def test_the_extended_output_has_its_switch_where_the_model_has_one():
+    model = find("anthropic/claude-3-7-sonnet-20250219")
+    assert (model.extended_output_tokens, model.extended_output_beta) == (128_000, "output-128k-2025-02-19")
+    assert find("anthropic/claude-opus-5-5").extended_output_beta == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "unseen"),
+    [
+        *[("anthropic/claude-opus-5-5", True), ("openai/gpt-5", True), ("openai/gpt-6-sol", True), ("openai/o3", True)],
+        *[("anthropic/claude-haiku-4-5", False), ("openai/gpt-4o", False), ("deepseek/deepseek-v4-pro", False)],
+    ],
+)
+def test_it_is_known_which_models_think_unseen(name, unseen):
+    assert find(name).thinks_unseen is unseen
+
+
+@pytest.mark.parametrize(
+    ("alias", "listed"),
+    [
+        ("anthropic/claude-sonnet-5-5@20261001", "anthropic/claude-sonnet-5-5"),
+        ("anthropic/Claude-Opus-5-5", "anthropic/claude-opus-5-5"),
+        ("anthropic/claude-5-5-sonnet", "anthropic/claude-sonnet-5-5"),
+    ],
+)
+def test_another_name_of_a_model_is_that_model_in_all_but_what_is_sent(alias, listed):
+    model, known = find(alias), find(listed)
+    assert model.name == alias
+    assert model.names == {alias, listed}
+    assert (model.price, model.max_output_tokens) == (known.price, known.max_output_tokens)
+
+
+def test_a_price_of_ones_own_wins_over_the_catalogue_and_the_last_over_the_first():
+    cheap, dear = (Price(((0, Rates(*(rate,) * 5)),), source="own") for rate in (1, 2))
+    prices = {"anthropic/*": cheap, "anthropic/claude-opus-5-5": dear, "ollama/*": cheap}
+    assert catalog.lookup("anthropic/claude-sonnet-5-5", SERVICES, NOW, prices).price is cheap
+    assert catalog.lookup("anthropic/Claude-Opus-5-5", SERVICES, NOW, prices).price is dear
+    assert catalog.lookup("claude-opus-5-5", SERVICES, NOW, prices).price is dear
+    assert catalog.lookup("ollama/my-own-llama:7b", SERVICES, NOW, prices).price is cheap
+    assert catalog.lookup("openai/gpt-5", SERVICES, NOW, prices).price == find("openai/gpt-5").price
+
+
+def test_a_model_with_a_price_of_ones_own_need_not_be_in_the_catalogue():
+    prices = {"anthropic/claude-next": Price(((0, Rates(*(1,) * 5)),))}
+    assert catalog.lookup("anthropic/claude-next", SERVICES, NOW, prices).price is prices["anthropic/claude-next"]
+    with pytest.raises(UnknownModel):
+        catalog.lookup("anthropic/claude-other", SERVICES, NOW, prices)
 
 
 @pytest.mark.parametrize(

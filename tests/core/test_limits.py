@@ -148,7 +148,7 @@ def test_a_pattern_covers_models_by_provider_and_name() -> None:
     some = Limit(1, "tokens", "day", "user", "refuse", "anthropic/*")
     assert some.covers("anthropic/claude-sonnet-5-5")
     assert not some.covers("openai/gpt-6-sol")
-    assert not some.covers("Anthropic/claude")
+    assert some.covers("Anthropic/Claude-Opus-5-5")
 
 
 @pytest.mark.parametrize(

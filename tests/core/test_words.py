@@ -32,6 +32,16 @@ from tokmagic.core.words import UNITS, WINDOWS, parse_limit
             "5k tokens/day for anthropic/* by notebook",
             Limit(5000, "tokens", "day", "notebook", "refuse", "anthropic/*"),
         ),
+        ("5 usd/day, warn at 60 %", Limit(5_000_000_000, "nanousd", "day", "user", "refuse", warn_percent=60)),
+        ("5 usd/day warn at 100%", Limit(5_000_000_000, "nanousd", "day", "user", "refuse", warn_percent=100)),
+        (
+            "9 calls/month for openai/gpt-5*, warn at 1%",
+            Limit(9, "requests", "month", "user", "refuse", "openai/gpt-5*", warn_percent=1),
+        ),
+        (
+            "9 usd/total for demo/* by team, warn at 90 %",
+            Limit(9_000_000_000, "nanousd", "total", "team", "refuse", "demo/*", warn_percent=90),
+        ),
     ],
 )
 def test_words_mean_a_limit(words: str, limit: Limit) -> None:
@@ -63,6 +73,12 @@ def test_words_mean_a_limit(words: str, limit: Limit) -> None:
         ("5 usd/fortnight", "the window 'fortnight' is not known; use one of call, minute"),
         ("5 usd", "no window is named"),
         ("5 usd/day by noteboook", "Did you mean notebook?"),
+        ("5 usd/day, warn at 0 %", "warn at a whole number of 1 to 100 %, not at '0'"),
+        ("5 usd/day, warn at 101 %", "not at '101'"),
+        ("5 usd/day, warn at 60.5 %", "not at '60.5'"),
+        ("5 usd/day, warn at 60", "is not a limit"),
+        ("50 requests/minute, warn at 60 %", "a limit per minute has nothing to warn at"),
+        ("1 usd/call, warn at 60 %", "a limit per call has nothing to warn at"),
     ],
 )
 def test_words_that_cannot_be_used_are_refused_with_the_reason(words: str, why: str) -> None:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from tokmagic.core.errors import UnknownModel
+from tokmagic.core.limits import covers
 from tokmagic.core.models import ESTIMATE, Model, Service
 from tokmagic.core.money import nanousd
 from tokmagic.core.prices import Price, Rates
@@ -23,16 +26,19 @@ from tokmagic.core.words import parse_limit
 
 from . import genai
 
+NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 DEMO = Service("demo", "messages", embedded=True)
 
 
-def lookup(name: str, services: Mapping[str, Service], now: datetime) -> Model:
+def lookup(name: str, services: Mapping[str, Service], now: datetime, prices: Mapping[str, Price] = NO_PRICES) -> Model:
     """The model a name stands for.
 
     Args:
         name: ``provider/model``, or a bare model name that only one provider has.
         services: the providers there are.
         now: prices may depend on the day and hour; with its zone.
+        prices: the user's own, by pattern over ``provider/model`` names; the last that covers a model wins. A model
+            that is named there in full need not be in the catalogue.
 
     Raises:
         UnknownModel: nothing of that name, or several; the message names the candidates.
@@ -42,12 +48,12 @@ def lookup(name: str, services: Mapping[str, Service], now: datetime) -> Model:
         return demo_models()[id]
     if provider in services and id:
         found = _known(services[provider], id, now)
+        if found is None and (services[provider].open or name in prices):
+            found = _described(services[provider], id, id, None, None)
         if found is not None:
-            return found
-        if services[provider].open:
-            return _described(services[provider], id, None, None)
+            return _priced(found, prices)
     elif name and provider != DEMO.name:
-        return _bare(name, services, now)
+        return _priced(_bare(name, services, now), prices)
     raise UnknownModel(f"Unknown model {name!r}.{_nearest(name, services)} %tokens models lists them.")
 
 
@@ -61,6 +67,11 @@ def default_model(provider: str) -> str | None:
     """The model to use where only a provider's key is known, or None."""
     id = _data()["defaults"].get(provider)
     return f"{provider}/{id}" if id else None
+
+
+def _priced(model: Model, prices: Mapping[str, Price]) -> Model:
+    own = [price for pattern, price in prices.items() if any(covers(pattern, name) for name in model.names)]
+    return replace(model, price=own[-1]) if own else model
 
 
 @cache
@@ -103,22 +114,22 @@ def _bare(name: str, services: Mapping[str, Service], now: datetime) -> Model:
 
 def _known(service: Service, id: str, now: datetime) -> Model | None:
     found = genai.find(service.name, id, now)
-    return _described(service, id, found.price, found.context_window) if found is not None else None
+    return _described(service, id, found.id, found.price, found.context_window) if found is not None else None
 
 
-def _described(service: Service, id: str, price: Price | None, window: int | None) -> Model:
-    facts: dict[str, Any] = {}
+def _described(service: Service, id: str, listed: str, price: Price | None, window: int | None) -> Model:
+    """A model of the service; what is known of it goes by the id typed or by the one it is listed under."""
+    facts: dict[str, Any] = {"context_window": window, "tokenizer": ESTIMATE}
     for row in _data()["facts"]:
-        if fnmatchcase(f"{service.name}/{id}", row["match"]):
-            facts = {**facts, **row}
+        if any(fnmatchcase(f"{service.name}/{name}".lower(), row["match"]) for name in (id, listed)):
+            facts |= {name: value for name, value in row.items() if name != "match"}
     return Model(
         provider=service.name,
         id=id,
         protocol=service.protocol,
-        context_window=facts.get("context_window", window),
-        max_output_tokens=facts.get("max_output_tokens"),
-        tokenizer=facts.get("tokenizer", ESTIMATE),
         price=price,
+        listed=f"{service.name}/{listed}" if listed != id else "",
+        **facts,
     )
 
 

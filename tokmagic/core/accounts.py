@@ -20,14 +20,15 @@ def accounts_for(
 ) -> tuple[Account, ...]:
     """The accounts of a call of ``model`` at ``now`` (with its zone); ``scopes`` names who calls, scope by scope.
 
-    Of several limits on the same account only the tightest is kept: the others can never be met before it.
+    A limit covers a model by any of its names. Of several limits on the same account only the tightest is kept: the
+    others can never be met before it.
 
     Raises:
         ConfigurationError: a limit's scope has no name in ``scopes``.
     """
     tightest: dict[str, Account] = {}
     for limit in limits:
-        if limit.covers(model.name):
+        if any(limit.covers(name) for name in model.names):
             account = account_of(limit, model.play, scopes, now)
             known = tightest.setdefault(account.key, account)
             if limit.amount < known.limit.amount:

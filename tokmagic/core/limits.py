@@ -28,6 +28,8 @@ SECONDS: dict[str, float] = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
 MAX_AMOUNT = 2**62
 #: A wait shorter than this is none: it is finer than the clocks that would measure it.
 SHORTEST_WAIT = 0.001
+#: Seconds within which a call that was admitted reaches its provider.
+REACH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ class Limit:
         window: over what time. ``call`` looks at one call alone.
         scope: what shares the limit.
         full: whether a full limit refuses or waits.
-        models: a pattern over ``provider/model`` names.
+        models: a pattern over ``provider/model`` names; upper and lower case are one.
         source: who set it.
+        warn_percent: the share of a budget from which on its use is warned of.
 
     Raises:
         ConfigurationError: the amount is no whole number from 0 to ``MAX_AMOUNT``, or it waits over a window that does
@@ -86,6 +89,7 @@ class Limit:
     full: Full
     models: str = "*"
     source: Source = "notebook"
+    warn_percent: int = 80
 
     def __post_init__(self) -> None:
         if type(self.amount) is not int or not 0 <= self.amount <= MAX_AMOUNT:
@@ -99,11 +103,16 @@ class Limit:
 
     def covers(self, model: str) -> bool:
         """Whether it counts calls of that model."""
-        return fnmatchcase(model, self.models)
+        return covers(self.models, model)
 
     def __str__(self) -> str:
         what = f"{show_amount(self.amount, self.unit)}/{self.window}"
         return what if self.models == "*" else f"{what} for {self.models}"
+
+
+def covers(pattern: str, model: str) -> bool:
+    """Whether a pattern over ``provider/model`` names, such as ``anthropic/*``, means that model."""
+    return fnmatchcase(model.lower(), pattern.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +220,17 @@ def rate(limit: Limit) -> float:
 def refill(limit: Limit, room: float, seconds: float) -> float:
     """The room in a bucket after so many seconds; a clock that stepped back refills nothing."""
     return min(float(limit.amount), room + max(0.0, seconds) * rate(limit))
+
+
+def take(limit: Limit, room: float, needed: int) -> float:
+    """The room of a bucket once a call was admitted to it.
+
+    A provider's bucket that is full stays so until the call reaches it, and gains nothing meanwhile; the book's must
+    not either. So the fill of the last ``REACH`` seconds before full is good for one call at a time.
+    """
+    if limit.source != "provider" or not needed:
+        return room - needed
+    return min(room, limit.amount - REACH * rate(limit)) - needed
 
 
 def show_amount(amount: int, unit: Unit) -> str:

@@ -43,6 +43,11 @@ class Model:
         tokenizer: name of the tokenizer, or ``estimate`` where none is public.
         price: None if unknown; a money limit then refuses.
         rates: the provider's per-minute limits, where they are known beforehand.
+        listed: the name it has in the catalogue, where ``id`` is another name for the same model.
+        thinks_unseen: whether it thinks, at a price, without showing all of that.
+        thinking_budget: whether it takes a budget for thinking, in tokens.
+        extended_output_tokens: the longest answer with the provider's own switch for that; None if it has none.
+        extended_output_beta: the switch: what the header of beta features has to name.
     """
 
     provider: str
@@ -53,11 +58,21 @@ class Model:
     tokenizer: str = ESTIMATE
     price: Price | None = None
     rates: tuple[Limit, ...] = ()
+    listed: str = ""
+    thinks_unseen: bool = False
+    thinking_budget: bool = False
+    extended_output_tokens: int | None = None
+    extended_output_beta: str = ""
 
     @property
     def name(self) -> str:
         """``provider/id``."""
         return f"{self.provider}/{self.id}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Its name and the one it is listed under: what is said of either is said of it."""
+        return frozenset({self.name, self.listed or self.name})
 
     @property
     def play(self) -> bool:

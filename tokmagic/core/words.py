@@ -1,4 +1,4 @@
-"""Limits in words: ``5 usd/day``, ``200k tokens/session``, ``50 requests/minute for anthropic/*``.
+"""Limits in words: ``5 usd/day, warn at 60 %``, ``200k tokens/session``, ``50 requests/minute for anthropic/*``.
 
 Parsing is strict: what is not a finite amount (0 or more) of a known unit over a known window is refused with the words
 that would do. A limit without a window is only meant where the caller says which (``--limit "0.10 usd"``).
@@ -35,13 +35,14 @@ _WORDS = re.compile(
     r"""\s*(?P<dollar>\$)?\s*(?P<number>[-+]?(?:nan|inf(?:inity)?)\b|[^\s$a-z/]+)\s*(?P<size>[km](?![a-z]))?\s*
         (?P<unit>[a-z_]+(?:[ ](?:tokens?))?)?\s*
         (?:(?:/|per\s+)\s*(?P<window>[a-z]+))?\s*
-        (?:for\s+(?P<models>\S+))?\s*(?:by\s+(?P<scope>[a-z]+))?\s*""",
+        (?:for\s+(?P<models>[^\s,]+))?\s*(?:by\s+(?P<scope>[a-z]+))?\s*
+        (?:,?\s*warn\s+at\s+(?P<warn>[^\s%]+)\s*%)?\s*""",
     re.VERBOSE | re.IGNORECASE,
 )
 
 
 def parse_limit(words: str, *, window: Window | None = None, source: Source = "notebook") -> Limit:
-    """A limit from its words: ``AMOUNT UNIT/WINDOW [for MODELS] [by SCOPE]``.
+    """A limit from its words: ``AMOUNT UNIT/WINDOW [for MODELS] [by SCOPE] [, warn at N %]``.
 
     Args:
         words: the amount may end in ``k`` or ``M``; units are usd, tokens, input_tokens, output_tokens and requests.
@@ -67,7 +68,18 @@ def parse_limit(words: str, *, window: Window | None = None, source: Source = "n
         full=full,
         models=match["models"] or "*",
         source=source,
+        **_warning(words, match["warn"], span, full),
     )
+
+
+def _warning(words: str, number: str | None, window: Window, full: Full) -> dict[str, int]:
+    if number is None:
+        return {}
+    if full == "wait" or window == "call":
+        raise ConfigurationError(f"{words!r}: a limit per {window} has nothing to warn at; leave that out.")
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= 100):
+        raise ConfigurationError(f"{words!r}: warn at a whole number of 1 to 100 %, not at {number!r}.")
+    return {"warn_percent": int(number)}
 
 
 def _amount(words: str, number: str, size: str | None, unit: Unit) -> int:
