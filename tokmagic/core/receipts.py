@@ -33,6 +33,8 @@ def receipt_of(
         stop_reason=answer.stop_reason,
         request_id=entries[-1].request_id,
         context_window=plan.model.context_window,
+        max_tokens=plan.request.max_tokens,
+        lowered_from=plan.lowered_from,
     )
 
 

@@ -29,13 +29,17 @@ StopReason: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a provider replied. ``usage`` is None where it reported none."""
+    """What a provider replied.
+
+    ``usage`` is None where it reported none; ``served`` is its own word for how it was served, where that has a price.
+    """
 
     parts: tuple[Part, ...] = ()
     usage: Usage | None = None
     stop_reason: StopReason = "unknown"
     model: str = ""
     id: str = ""
+    served: str = ""
 
     @property
     def text(self) -> str:
@@ -76,6 +80,8 @@ class Receipt:
         first_token, duration: seconds from the start of the call.
         context_window: of the model, in tokens, or None.
         instead_of: models that were asked before it and failed.
+        max_tokens: the bound of the answer; 0 if it is not known.
+        lowered_from: the bound first asked for, where a limit left room for less only.
     """
 
     call: str
@@ -91,6 +97,8 @@ class Receipt:
     request_id: str = ""
     context_window: int | None = None
     instead_of: tuple[str, ...] = ()
+    max_tokens: int = 0
+    lowered_from: int | None = None
 
     @property
     def dropped_tokens(self) -> int:
@@ -101,6 +109,8 @@ class Receipt:
     def badges(self) -> tuple[str, ...]:
         """What a reader must not overlook, in a few words each."""
         found = [f"{cut.kind}: {cut.loss}" for cut in self.cuts]
+        if self.lowered_from is not None:
+            found.append(f"max_tokens lowered: {self.lowered_from:,} → {self.max_tokens:,}")
         if self.stop_reason in ("max_tokens", "context_window"):
             found.append("cut off")
         if self.stop_reason == "interrupted":
