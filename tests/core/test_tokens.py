@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tokmagic.core.counters import PLAIN_CHAT, Chat, ModelCounter, Threads
+from tokmagic.core.images import Tiles
 from tokmagic.core.messages import (
     Compaction,
     Image,
@@ -113,3 +115,45 @@ def test_offering_tools_raises_the_bound_by_more_than_their_text():
     tool = Tool("look")
     extra = bound_request([user("hi")], [tool], ESTIMATE) - bound_request([user("hi")], (), ESTIMATE)
     assert extra > 1_000
+
+
+def test_a_conversation_that_grew_is_counted_where_it_is_new_and_counts_the_same():
+    counted, fresh = ModelCounter(EXACT, PLAIN_CHAT), ModelCounter(EXACT, PLAIN_CHAT)
+    asked = []
+    counted.count = lambda text: asked.append(text) or EXACT.count(text)
+    messages = [user(f"question {number}") for number in range(20)]
+    for length in range(1, 21):
+        fresh.threads.clear()
+        assert count_request(messages[:length], (), counted) == count_request(messages[:length], (), fresh)
+    assert asked.count("question 19") == asked.count("question 12") == 1
+
+
+def test_a_conversation_that_was_changed_at_its_start_is_counted_anew():
+    messages = [user("one two three")] * 20
+    before = count_request(messages, (), EXACT)
+    assert count_request([user("one"), *messages[1:]], (), EXACT) == before - 2
+    assert count_request(messages[:12], (), EXACT) == 12 * (3 + PER_MESSAGE) + REPLY_PRIMING
+
+
+def test_only_so_many_conversations_are_remembered():
+    threads = Threads()
+    for number in range(50):
+        threads.tally(tuple(user(f"{number}") for _ in range(10)), lambda message: (1, 0))
+    assert len(threads._known) == Threads.MOST
+    threads.clear()
+    assert not threads._known
+
+
+def test_a_template_read_off_counts_around_each_role_and_is_not_exact():
+    counted = ModelCounter(EXACT, Chat(system=0, user=1, assistant=2, opening=3, published=False))
+    count = count_request([system("one"), user("one"), assistant("one")], (), counted)
+    assert count == 3 + 0 + 1 + 2 + 3
+    assert not count.exact
+    assert count.loose == 6
+    assert count.margin == 3
+
+
+def test_an_image_is_counted_by_the_rule_of_its_model():
+    large = Image(data=b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR" + (1_024).to_bytes(4, "big") * 2)
+    counted = ModelCounter(EXACT, Chat(images=Tiles(85, 170)))
+    assert count_message(Message("user", (large,)), counted) == PER_MESSAGE + 765

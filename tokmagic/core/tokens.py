@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-from .counters import Counter
+from .counters import PLAIN_CHAT, Counter, Tally
+from .images import COMMON, image_size
 from .messages import Compaction, Image, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
 
-#: Tokens around each message (its role and its delimiters), and those that open the reply.
-PER_MESSAGE = 4
-REPLY_PRIMING = 3
-#: Tokens of one image: what a large photograph takes where images are scaled to about 1.15 megapixels. Never exact.
-PER_IMAGE = 1_600
+#: Where nothing else is published: tokens around a message or tool, those that open the reply, a large image.
+PER_MESSAGE = PLAIN_CHAT.user
+REPLY_PRIMING = PLAIN_CHAT.opening
+PER_IMAGE = COMMON.most
 #: Characters for one token of content that only the provider can read, such as encrypted reasoning. Never exact.
 OPAQUE_CHARACTERS = 4
 #: How far an estimate may be from the truth, in per cent of it: measured over code, prose and 30 languages. No bound.
@@ -30,9 +30,6 @@ MOST_PER_PART = 32
 MOST_FOR_TOOL_USE = 2_048
 MOST_PER_IMAGE = 50_000
 
-#: Tokens, and how many of them are not known exactly.
-_Tally: TypeAlias = tuple[int, int]
-
 
 class TokenCount(int):
     """A number of tokens that says how good it is.
@@ -41,16 +38,30 @@ class TokenCount(int):
         exact: whether it is the provider's own count.
         margin: tokens the truth may lie above or below; 0 when exact.
         tokenizer: what it was counted with, such as ``o200k_base`` or ``estimate``.
+        loose: tokens, as counted, of what no tokenizer or published rule counts exactly.
+        counted: the number before it was corrected by what replies taught; the number itself if it was not.
     """
 
     exact: bool
     margin: int
     tokenizer: str
+    loose: int
+    counted: int
 
-    def __new__(cls, tokens: int, *, exact: bool = True, margin: int = 0, tokenizer: str = "") -> TokenCount:
+    def __new__(
+        cls,
+        tokens: int,
+        *,
+        exact: bool = True,
+        margin: int = 0,
+        tokenizer: str = "",
+        loose: int = 0,
+        counted: int | None = None,
+    ) -> TokenCount:
         """A count of ``tokens``."""
         self = super().__new__(cls, tokens)
         self.exact, self.margin, self.tokenizer = exact, margin, tokenizer
+        self.loose, self.counted = loose, tokens if counted is None else counted
         return self
 
     def __str__(self) -> str:
@@ -75,14 +86,14 @@ def count_message(message: Message, counter: Counter) -> int:
 def count_request(messages: Iterable[Message], tools: Iterable[Tool], counter: Counter) -> TokenCount:
     """Tokens of a whole request: its messages, its tools as compact JSON, and the tokens that open the reply.
 
-    It is exact where the tokenizer is and everything said is plain text: how a provider writes out tools, images and
-    its own opaque blocks is not public.
+    It is exact where the tokenizer and what stands around a message are published, and everything said is plain text:
+    how a provider writes out tools and its own opaque blocks is not public, and images are counted by rule.
     """
-    tallies = [_message_tally(message, counter) for message in messages]
-    tallies += [_loose(counter.count(_as_json(tool)) + PER_MESSAGE) for tool in tools]
-    tokens = sum(tokens for tokens, _ in tallies) + REPLY_PRIMING
-    loose = sum(loose for _, loose in tallies) if counter.exact else tokens
-    return _token_count((tokens, loose), counter)
+    tokens, loose = counter.threads.tally(tuple(messages), lambda message: _message_tally(message, counter))
+    offered = sum(counter.count(_as_json(tool)) + PER_MESSAGE for tool in tools)
+    around = 0 if counter.chat.published else counter.chat.opening
+    tokens += offered + counter.chat.opening
+    return _token_count((tokens, loose + offered + around if counter.exact else tokens), counter)
 
 
 def bound_request(messages: Iterable[Message], tools: Iterable[Tool], counter: Counter) -> int:
@@ -92,27 +103,30 @@ def bound_request(messages: Iterable[Message], tools: Iterable[Tool], counter: C
     return bound + sum(schemas) + (MOST_FOR_TOOL_USE if schemas else 0)
 
 
-def _token_count(tally: _Tally, counter: Counter) -> TokenCount:
+def _token_count(tally: Tally, counter: Counter) -> TokenCount:
     tokens, loose = tally
     margin = -(-loose * ESTIMATE_MARGIN_PERCENT // 100)
-    return TokenCount(tokens, exact=counter.exact and not loose, margin=margin, tokenizer=counter.name)
+    exact = counter.exact and not loose
+    return TokenCount(tokens, exact=exact, margin=margin, tokenizer=counter.name, loose=loose)
 
 
-def _loose(tokens: int) -> _Tally:
+def _loose(tokens: int) -> Tally:
     return tokens, tokens
 
 
-def _message_tally(message: Message, counter: Counter) -> _Tally:
+def _message_tally(message: Message, counter: Counter) -> Tally:
     parts = [_part_tally(part, counter) for part in message.parts]
-    return PER_MESSAGE + sum(tokens for tokens, _ in parts), sum(loose for _, loose in parts)
+    around = counter.chat.around(message)
+    loosely = 0 if counter.chat.published else around
+    return around + sum(tokens for tokens, _ in parts), loosely + sum(loose for _, loose in parts)
 
 
-def _part_tally(part: Part, counter: Counter) -> _Tally:
+def _part_tally(part: Part, counter: Counter) -> Tally:
     match part:
         case Text(text):
             return counter.count(text), 0
         case Image():
-            return _loose(PER_IMAGE)
+            return _loose(counter.chat.images.tokens(image_size(part)))
         case Reasoning(text, _, redacted):
             return _loose(counter.count(text) + _opaque(redacted))
         case ToolCall(id, name, arguments):

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 
 import regex
 
+from tokmagic.core.counters import PLAIN_CHAT, Chat, Threads
+
 from .memory import CountMemory
 from .packed import VOCABULARIES, encoding
 
@@ -50,8 +52,8 @@ class BpeCounter:
 
     exact = True
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, chat: Chat = PLAIN_CHAT) -> None:
+        self.name, self.chat, self.threads = name, chat, Threads()
         self._memory = CountMemory()
 
     def count(self, text: str) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import string
 
+from tokmagic.core.counters import PLAIN_CHAT, Threads
+
 from .bpe import as_utf8
 
 #: Thousandths of a token for each byte of a kind. Beyond ASCII a character weighs by its first byte alone.
@@ -32,6 +34,10 @@ class EstimateCounter:
 
     name = "estimate"
     exact = False
+    chat = PLAIN_CHAT
+
+    def __init__(self) -> None:
+        self.threads = Threads()
 
     def count(self, text: str) -> int:
         """The likely number of tokens, rounded up."""
