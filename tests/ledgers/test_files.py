@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -15,9 +16,10 @@ import pytest
 
 from tokmagic.core.book import BOOK_VERSION, Entry
 from tokmagic.core.errors import ConfigurationError, LedgerError
+from tokmagic.ledgers import journals
 from tokmagic.ledgers.entries import COLUMNS, LASTING
-from tokmagic.ledgers.files import journal_mode
-from tokmagic.ledgers.locks import LockFile
+from tokmagic.ledgers.journals import file_system, journal_for
+from tokmagic.ledgers.locks import Gate, LockFile
 from tokmagic.ledgers.memory import MemoryLedger
 from tokmagic.ledgers.registry import open_ledger
 from tokmagic.ledgers.schema import APPLICATION_ID, MIGRATIONS, migrate
@@ -123,48 +125,90 @@ def test_a_folder_in_the_place_of_the_book_is_refused(tmp_path: Path) -> None:
     assert "cannot be opened" in refusal(tmp_path / "book")
 
 
+MOUNTS = """/dev/vda / ext4 rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/vdb /home/my\\040disk xfs rw 0 0
+tmpfs /run tmpfs rw 0 0
+"""
+
+
 @pytest.mark.parametrize(
-    ("version", "mode"),
+    ("path", "kind", "journal"),
     [
-        ((3, 40, 1), "TRUNCATE"),
-        ((3, 44, 5), "TRUNCATE"),
-        ((3, 44, 6), "WAL"),
-        ((3, 45, 0), "TRUNCATE"),
-        ((3, 50, 6), "TRUNCATE"),
-        ((3, 50, 7), "WAL"),
-        ((3, 51, 2), "TRUNCATE"),
-        ((3, 51, 3), "WAL"),
-        ((3, 52, 0), "WAL"),
+        ("/var/book", "ext4", "WAL"),
+        ("/home/me/book", "nfs4", "TRUNCATE"),
+        ("/home/my disk/book", "xfs", "WAL"),
+        ("/runs/book", "ext4", "WAL"),
     ],
 )
-def test_a_write_ahead_log_is_used_only_where_it_cannot_be_damaged(version: tuple[int, ...], mode: str) -> None:
-    assert journal_mode(version) == mode
+def test_a_write_ahead_log_is_used_only_where_no_other_machine_writes(path: str, kind: str, journal: str) -> None:
+    assert file_system(Path(path), MOUNTS) == kind
+    assert journal_for(kind) == journal
 
 
-def test_a_book_with_a_write_ahead_log_keeps_it_and_is_used_by_two_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_book_is_used_by_two_at_once_with_either_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
     path = tmp_path / "book"
-    SQLiteLedger(path).close()
-    db = sqlite3.connect(path)
-    assert db.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    if shared:
+        monkeypatch.setattr(journals, "SHARED", ("",))
     ledgers = [SQLiteLedger(path), SQLiteLedger(path)]
     for number in range(10):
         ledgers[number % 2].reserve(Entry(str(number), "", 1.0, "m", lease_until=9e9), (), "")
     assert len(ledgers[0].entries()) == 10
+    assert (tmp_path / "book-wal").exists() != shared
     for ledger in ledgers:
         ledger.close()
-    assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert db.execute("SELECT count(*) FROM entries").fetchone() == (10,)
-    db.close()
+    assert len(SQLiteLedger(path).entries()) == 10
 
 
-def test_the_lock_file_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:
-    first, second = LockFile(tmp_path / "lock", patience=0), LockFile(tmp_path / "lock", patience=0)
-    with first.held(), pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second.held():
+def test_the_gate_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:
+    first, second = Gate(tmp_path / "book", patience=0), Gate(tmp_path / "book", patience=0)
+    with first.passed(), pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second.passed():
         pass
-    with second.held():
+    with second.passed():
         pass
     first.close()
     second.close()
+
+
+def test_a_lock_file_that_was_removed_is_made_anew_and_locks_for_all(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    early, late = LockFile(path, pace=0), LockFile(path, pace=0)
+    early.take(0)
+    early.give()
+    path.unlink()
+    late.take(0)
+    with pytest.raises(TimeoutError):
+        early.take(0)
+    early.close()
+    late.close()
+
+
+@pytest.mark.parametrize("what", ["book", "folder"])
+def test_a_book_that_was_removed_is_begun_anew_by_all_who_used_it(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "home" / "book"
+    ledgers = [SQLiteLedger(path), SQLiteLedger(path)]
+    ledgers[0].reserve(Entry("old", "", 1.0, "m", lease_until=9e9), (), "")
+    path.unlink() if what == "book" else shutil.rmtree(path.parent)
+    for ledger, id in zip(ledgers, "ab", strict=True):
+        ledger.reserve(Entry(id, "", 1.0, "m", lease_until=9e9), (), "")
+    assert [entry.id for entry in ledgers[0].entries()] == ["b", "a"]
+    for ledger in ledgers:
+        ledger.close()
+
+
+def test_a_book_that_was_replaced_is_read_as_it_is_now(tmp_path: Path) -> None:
+    path, other = tmp_path / "book", tmp_path / "other"
+    for book, id in ((path, "mine"), (other, "restored")):
+        ledger = SQLiteLedger(book)
+        ledger.reserve(Entry(id, "", 1.0, "m", lease_until=9e9), (), "")
+        ledger.close()
+    ledger = SQLiteLedger(path)
+    other.replace(path)
+    assert [entry.id for entry in ledger.entries()] == ["restored"]
+    ledger.close()
 
 
 FULL_DISK = """
@@ -175,7 +219,7 @@ from tokmagic.ledgers.sqlite import SQLiteLedger
 
 ledger = SQLiteLedger(sys.argv[1])
 free = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, free[1]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, free[1]))
 admitted = 0
 try:
     while True:

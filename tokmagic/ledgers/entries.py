@@ -65,10 +65,10 @@ def storable(values: Iterable[object]) -> list[object]:
     ]
 
 
-def state_of(db: sqlite3.Connection, id: str) -> State | None:
-    """The state of an entry, or None where the book has no such entry."""
-    row = db.execute("SELECT state FROM entries WHERE id = ?", (id,)).fetchone()
-    return row[0] if row else None
+def state_of(db: sqlite3.Connection, id: str) -> tuple[State, float] | None:
+    """The state of an entry and when it was reserved, or None where the book has no such entry."""
+    row: tuple[State, float] | None = db.execute("SELECT state, at FROM entries WHERE id = ?", (id,)).fetchone()
+    return row
 
 
 def expired(db: sqlite3.Connection, now: float) -> list[str]:

@@ -1,8 +1,8 @@
 """The file the book lies in: one connection, one transaction at a time, and every failure in one line.
 
-Every transaction passes the lock file first, then SQLite. What is committed survives a power cut, whatever the journal.
-A forked child never uses its parent's handle: no transaction is open while a process forks,
-and the child opens the file anew.
+Every transaction passes the gate first, then SQLite. What is committed survives its process, however that dies; what is
+committed by ``transaction`` survives a power cut as well. A book that was removed or replaced is opened anew. A forked
+child never uses its parent's handle: no transaction is open while a process forks, and the child opens the file anew.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
-from typing import Literal
 from weakref import WeakSet
 
 from tokmagic.core.errors import LedgerError
 
-from .locks import LockFile
+from .journals import set_journal
+from .locks import Gate
 from .schema import migrate
 
 MEMORY = ":memory:"
@@ -53,20 +53,34 @@ class BookFile:
         self._lock = Lock()
         self._closed = False
         self._db: sqlite3.Connection | None = None
-        self._file = None if self.path == MEMORY else LockFile(Path(f"{self.path}.lock"), PATIENCE)
+        self._identity: tuple[int, int] | None = None
+        self._synchronous = ""
+        self._sparing = "FULL"
+        self._gate = None if self.path == MEMORY else Gate(Path(self.path), PATIENCE)
         _opened.add(self)
         with self.transaction():
             pass
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """The connection, in a transaction that is committed when the block ends and undone when it raises.
 
         Raises:
             LedgerError: in one line, for whatever SQLite or the file system reports. Nothing has happened then.
         """
-        with self._lock, self._one_line(), self._gate():
+        return self._transaction("FULL")
+
+    def sparing_transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """The same without a sync of its own where the journal allows it: only a power cut can undo it, whole.
+
+        The next ``transaction`` makes it survive that, too.
+        """
+        return self._transaction(self._sparing)
+
+    @contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._one_line(), self._passed():
             db = self._connection()
+            self._synchronise(db, synchronous)
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -80,31 +94,49 @@ class BookFile:
         """Close the connection. Closing twice is a no-op."""
         with self._lock, self._one_line():
             self._closed = True
-            with self._file.held() if self._file is not None and self._db is not None else nullcontext():
+            with self._gate.passed() if self._gate is not None and self._db is not None else nullcontext():
                 self._drop_connection()
             self._drop()
 
-    def _gate(self) -> AbstractContextManager[None]:
+    def _passed(self) -> AbstractContextManager[None]:
         if self._closed:
             raise LedgerError(f"the book {self.path} was closed: open it again.")
-        if self._file is None:
+        if self._gate is None:
             return nullcontext()
-        if self._db is None:
+        if not Path(self.path).exists():
             Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self._file.held()
+        return self._gate.passed()
 
     def _connection(self) -> sqlite3.Connection:
+        if self._db is not None and self._identity != self._identify():
+            self._drop_connection()
         if self._db is None:
             self._db = self._open()
+            self._identity = self._identify()
         return self._db
+
+    def _identify(self) -> tuple[int, int] | None:
+        if self.path == MEMORY:
+            return None
+        try:
+            found = Path(self.path).stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _synchronise(self, db: sqlite3.Connection, synchronous: str) -> None:
+        if self._synchronous != synchronous:
+            db.execute(f"PRAGMA synchronous = {synchronous}")
+            self._synchronous = synchronous
 
     def _open(self) -> sqlite3.Connection:
         if self.path != MEMORY:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            _make(Path(self.path))
         db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        self._synchronous = ""
         try:
             if self.path != MEMORY:
-                _set_journal(db)
+                self._sparing = "NORMAL" if set_journal(db, Path(self.path)) == "WAL" else "FULL"
             db.execute("BEGIN IMMEDIATE")
             migrate(db, self.path)
             db.execute("COMMIT")
@@ -120,8 +152,8 @@ class BookFile:
 
     def _drop(self) -> None:
         self._drop_connection()
-        if self._file is not None:
-            self._file.close()
+        if self._gate is not None:
+            self._gate.close()
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:
@@ -152,24 +184,12 @@ class BookFile:
         self._lock.release()
 
 
-def journal_mode(version: tuple[int, ...]) -> Literal["WAL", "TRUNCATE"]:
-    """A write-ahead log takes a third of the time, but SQLite before these versions can damage it.
-
-    The damage needs a writer and a checkpoint of two processes at the same instant.
-    """
-    mended = version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45)
-    return "WAL" if mended else "TRUNCATE"
-
-
-def _set_journal(db: sqlite3.Connection) -> None:
-    """Choose the journal; a book that a newer SQLite gave a write-ahead log keeps it, for others may be using it.
-
-    Behind the lock file that is safe: no two processes write or checkpoint at once.
-    """
-    db.execute("PRAGMA synchronous = FULL")
-    (mode,) = db.execute("PRAGMA journal_mode").fetchone()
-    if mode != "wal":
-        db.execute(f"PRAGMA journal_mode = {journal_mode(sqlite3.sqlite_version_info)}")
+def _make(path: Path) -> None:
+    """Make the file if it is missing, and let nothing of a removed book be taken for its log."""
+    if not path.exists():
+        for rest in ("-wal", "-shm", "-journal"):
+            path.with_name(path.name + rest).unlink(missing_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 _opened: WeakSet[BookFile] = WeakSet()

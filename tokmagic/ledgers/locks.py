@@ -1,7 +1,9 @@
-"""A lock file in front of the book: one transaction at a time among all processes, and nobody starves.
+"""A gate in front of the book: one transaction at a time among all processes, and nobody starves.
 
 SQLite alone would do it too, but the pauses of its busy wait grow, so a waiter can lose to newcomers for seconds. Here
-every waiter tries again at the same short pace. The lock is the operating system's: it goes with its process.
+are two lock files. Who holds the door is inside; who holds the queue is next, and only that one tries the door, often.
+So whoever leaves cannot be back before the next is in, and the others, who try the queue less often, cost little. The
+longer one has waited, the more often it tries. The locks are the operating system's: they go with their process.
 """
 
 from __future__ import annotations
@@ -33,51 +35,104 @@ else:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-#: Seconds between two tries.
-PACE = 0.0002
+#: Seconds between two tries of the door, and of the queue.
+DOOR_PACE = 0.00005
+QUEUE_PACE = 0.0005
+#: Seconds of waiting after which the queue is tried twice as often.
+AGE = 0.02
 
 
 class LockFile:
-    """One process's handle on the lock file; only one thread at a time may hold it.
+    """One process's handle on a lock file; only one thread at a time may hold it.
 
     Args:
-        path: the lock file; it is made if missing, and never removed.
-        patience: seconds to wait for the lock.
+        path: the lock file; it is made if missing, and made anew if it was removed.
+        pace: seconds between two tries.
     """
 
-    def __init__(self, path: Path, patience: float) -> None:
+    def __init__(self, path: Path, pace: float) -> None:
         self._path = path
-        self._patience = patience
+        self._pace = pace
         self._file: int | None = None
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock for the block.
+    def take(self, patience: float) -> None:
+        """Take the lock, waiting up to ``patience`` seconds for it.
 
         Raises:
             TimeoutError: another process kept it.
             OSError: the file cannot be opened.
         """
-        if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        self._wait(self._file)
-        try:
-            yield
-        finally:
-            _give(self._file)
+        began = time.monotonic()
+        while not self._try():
+            waited = time.monotonic() - began
+            if waited >= patience:
+                raise TimeoutError(f"another process has kept it for {patience:.0f} s")
+            time.sleep(self._pace / (1 + waited / AGE))
 
-    def _wait(self, file: int) -> None:
-        deadline = time.monotonic() + self._patience
-        while True:
-            try:
-                return _take(file)
-            except (BlockingIOError, PermissionError):
-                if time.monotonic() >= deadline:
-                    raise TimeoutError(f"another process has kept it for {self._patience:.0f} s") from None
-                time.sleep(PACE)
+    def give(self) -> None:
+        """Give it back."""
+        if self._file is not None:
+            _give(self._file)
 
     def close(self) -> None:
         """Let go of the file. Closing twice is a no-op."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _try(self) -> bool:
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _take(self._file)
+        except (BlockingIOError, PermissionError):
+            return False
+        if not same_file(self._file, self._path):
+            self.close()
+            return False
+        return True
+
+
+class Gate:
+    """One process's way to the book; only one thread at a time may pass it.
+
+    Args:
+        book: the path of the book; the lock files lie beside it and are never removed.
+        patience: seconds to wait.
+    """
+
+    def __init__(self, book: Path, patience: float) -> None:
+        self._patience = patience
+        self._door = LockFile(book.with_name(f"{book.name}.lock"), DOOR_PACE)
+        self._queue = LockFile(book.with_name(f"{book.name}.queue"), QUEUE_PACE)
+
+    @contextmanager
+    def passed(self) -> Iterator[None]:
+        """Be the only one inside for the block.
+
+        Raises:
+            TimeoutError: another process stayed inside.
+            OSError: a lock file cannot be opened.
+        """
+        self._queue.take(self._patience)
+        try:
+            self._door.take(self._patience)
+        finally:
+            self._queue.give()
+        try:
+            yield
+        finally:
+            self._door.give()
+
+    def close(self) -> None:
+        """Let go of the files. Closing twice is a no-op."""
+        self._door.close()
+        self._queue.close()
+
+
+def same_file(file: int, path: Path) -> bool:
+    """Whether the open file is the one that lies at the path now."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False

@@ -19,7 +19,7 @@ from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, Wa
 
 from . import entries, notes, standings, tallies, tickets
 from .files import BookFile
-from .sums import SUMMED, at_ceiling
+from .sums import at_ceiling
 
 
 class SQLiteLedger:
@@ -42,9 +42,10 @@ class SQLiteLedger:
 
         An entry that had to wait into a later window than it began in is dated at that window's start.
         """
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             now = self._clock()
-            if entries.state_of(db, entry.id) == "held":
+            known = entries.state_of(db, entry.id)
+            if known is not None and known[0] == "held":
                 return Admitted()
             _sweep(db, now)
             tickets.lapse(db, now)
@@ -63,33 +64,28 @@ class SQLiteLedger:
 
     def expect(self, id: str, expected: Amounts) -> None:
         """Let a held entry stand for so much on its waiting limits from now on; budgets keep its ceiling."""
-        with self._file.transaction() as db:
-            if entries.state_of(db, id) == "held":
+        with self._file.sparing_transaction() as db:
+            known = entries.state_of(db, id)
+            if known is not None and known[0] == "held":
                 standings.expect(db, id, expected, self._clock())
 
     def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Replace the hold by ``entry.used``, or, when ``entry.state`` is ``unsettled``, charge it at its ceiling."""
         with self._file.transaction() as db:
             now = self._clock()
+            found = self._as_reserved(db, entry)
+            if found is not None:
+                _settle(db, *found, now)
             _learn(db, lessons, now)
-            was = self._open_state(db, entry.id)
-            if was is None:
-                return
-            if entry.state == "unsettled":
-                _charge_at_ceiling(db, entry, was, now)
-            else:
-                _charge(db, replace(entry, state="settled", settled_at=entry.settled_at or now), was, now)
 
     def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
         with self._file.transaction() as db:
             now = self._clock()
+            found = self._as_reserved(db, entry)
+            if found is not None:
+                _give_back(db, *found, now)
             _learn(db, lessons, now)
-            was = self._open_state(db, entry.id)
-            if was is None:
-                return
-            free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact")
-            _charge(db, replace(free, state="released", settled_at=entry.settled_at or now), was, now)
 
     def learn(self, lessons: Lessons) -> None:
         """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
@@ -98,17 +94,17 @@ class SQLiteLedger:
 
     def recall(self, prefix: str) -> dict[str, str]:
         """The notes whose name starts with ``prefix``, by name."""
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             return notes.recall(db, prefix)
 
     def withdraw(self, ticket: str) -> None:
         """Give up a place in the queue. Unknown tickets are ignored."""
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             tickets.leave(db, ticket)
 
     def levels(self, accounts: Sequence[Account]) -> tuple[Level, ...]:
         """How full the accounts are now; takes nothing."""
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             now = self._clock()
             tickets.lapse(db, now)
             return _levels(db, accounts, "", now)
@@ -117,7 +113,7 @@ class SQLiteLedger:
         self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
     ) -> tuple[Entry, ...]:
         """The newest entries from ``since`` up to, and not at, ``until``; the newest first."""
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             return entries.newest(db, since, until, session, most)
 
     def totals(
@@ -129,12 +125,12 @@ class SQLiteLedger:
         by: Literal["model", "cell", "notebook", "session"] | None = None,
     ) -> tuple[Total, ...]:
         """Sums of what ended from ``since`` up to ``until``, by group; real and play money apart."""
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             return tallies.totals(db, since, until, session, by)
 
     def open_entries(self, prefix: str = "") -> tuple[Entry, ...]:
         """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
-        with self._file.transaction() as db:
+        with self._file.sparing_transaction() as db:
             return entries.still_open(db, prefix)
 
     def sweep(self) -> int:
@@ -146,12 +142,13 @@ class SQLiteLedger:
         """Let go of files and connections. Closing twice is a no-op."""
         self._file.close()
 
-    def _open_state(self, db: sqlite3.Connection, id: str) -> State | None:
-        """``held`` or ``unsettled``; None once the entry has come to its final end."""
-        state = entries.state_of(db, id)
-        if state is None:
-            raise LedgerError(f"the book {self._file.path} has no entry {id}: reserve a call before it ends.")
-        return state if state in ("held", "unsettled") else None
+    def _as_reserved(self, db: sqlite3.Connection, entry: Entry) -> tuple[Entry, State] | None:
+        """The entry with the time it is booked at, and its state; None once it has come to its final end."""
+        known = entries.state_of(db, entry.id)
+        if known is None:
+            raise LedgerError(f"the book {self._file.path} has no entry {entry.id}: reserve a call before it ends.")
+        state, at = known
+        return (replace(entry, at=at), state) if state in ("held", "unsettled") else None
 
 
 def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, now: float) -> tuple[Level, ...]:
@@ -162,6 +159,18 @@ def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, no
         else level
         for level in levels
     )
+
+
+def _settle(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
+    if entry.state == "unsettled":
+        _charge_at_ceiling(db, entry, was, now)
+    else:
+        _charge(db, replace(entry, state="settled", settled_at=entry.settled_at or now), was, now)
+
+
+def _give_back(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
+    free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact")
+    _charge(db, replace(free, state="released", settled_at=entry.settled_at or now), was, now)
 
 
 def _learn(db: sqlite3.Connection, lessons: Lessons, now: float) -> None:
@@ -185,12 +194,11 @@ def _charge_at_ceiling(db: sqlite3.Connection, entry: Entry, was: State, now: fl
 
 
 def _end(db: sqlite3.Connection, entry: Entry, was: State) -> None:
-    before = entries.entry_of(db, entry.id)
     if was == "unsettled":
-        tallies.take_out(db, before)
+        tallies.take_out(db, entries.entry_of(db, entry.id))
     entries.end(db, entry)
     if entry.state != "released":
-        tallies.add(db, replace(before, **{name: getattr(entry, name) for name in SUMMED}))
+        tallies.add(db, entry)
 
 
 def _sweep(db: sqlite3.Connection, now: float) -> int:

@@ -28,8 +28,6 @@ MEASURES = (
     *(quality.replace(" ", "_") for quality in QUALITIES),
     *("nanousd", "unpriced", "waited_us", "delays", "dropped_tokens"),
 )
-#: What of an entry is added up.
-SUMMED = ("state", "used", "usage", "nanousd", "quality", "waited", "dropped_tokens")
 
 _parts = attrgetter(*PARTS)
 _amounts = attrgetter(*UNITS)
