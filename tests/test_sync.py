@@ -160,7 +160,7 @@ def test_a_process_that_ends_settles_its_running_call_and_does_not_hang(tmp_path
         "from tokmagic import Client\n"
         "stream = Client('demo/claude').stream('The sea is deep. The sea is blue. ' * 50)\n"
         "events = iter(stream.__enter__())\n"
-        "print([type(next(events)).__name__ for _ in range(3)])\n"
+        "print([type(next(events)).__name__ for _ in range(4)])\n"
     )
     env = {**os.environ, "TOKMAGIC_HOME": str(tmp_path), "TOKMAGIC_DEMO_PACE": "50"}
     done = subprocess.run(

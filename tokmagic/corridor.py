@@ -29,6 +29,7 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import (
     Completed,
+    Connecting,
     Event,
     Finished,
     Notice,
@@ -228,7 +229,10 @@ class Passage:
     async def _send(self, plan: CallPlan, entry: Entry) -> AsyncGenerator[Event]:
         outcome = self._outcome = Outcome()
         try:
-            provider = await self._provider(plan.model)
+            provider = self._parts.connected(plan.model, asyncio.get_running_loop())
+            if provider is None:
+                yield Connecting(plan.model.provider)
+                provider = await self._connect(plan.model)
             outcome.sent = True
             async with aclosing(provider.stream(plan.request)) as events:
                 end = asyncio.get_running_loop().time() + self._booking.timeout
@@ -245,11 +249,8 @@ class Passage:
         finally:
             await to_the_end(self._booking.settle, plan, entry, outcome, self._first_token)
 
-    async def _provider(self, model: Model) -> Provider:
+    async def _connect(self, model: Model) -> Provider:
         loop = asyncio.get_running_loop()
-        connected = self._parts.connected(model, loop)
-        if connected is not None:
-            return connected
         return await to_thread.run_sync(self._parts.provider, model, loop, abandon_on_cancel=True)
 
     async def _next(self, events: AsyncGenerator[StreamEvent], end: float) -> StreamEvent | None:

@@ -86,6 +86,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Connecting:
+    """The first call to a service loads its SDK and connects, which can take seconds."""
+
+    provider: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retrying:
     """An attempt failed in a way that trying again can mend; the next one starts in ``seconds``."""
 
@@ -116,4 +123,4 @@ class Completed:
     reply: Reply
 
 
-Event: TypeAlias = Planned | Truncated | Waiting | Retrying | Compacted | Notice | Started | Delta | Completed
+Event: TypeAlias = Planned | Truncated | Waiting | Connecting | Retrying | Compacted | Notice | Started | Delta | Completed

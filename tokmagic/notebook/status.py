@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tokmagic.core.events import Event, ReasoningDelta, Retrying, Waiting
+from tokmagic.core.events import Connecting, Event, ReasoningDelta, Retrying, Waiting
 from tokmagic.notebook import wording
 
 
@@ -31,6 +31,8 @@ class Status:
             self.tick()
         elif isinstance(event, Retrying):
             self._line(wording.retrying(event))
+        elif isinstance(event, Connecting):
+            self._line(wording.connecting(event))
         elif isinstance(event, ReasoningDelta):
             self._line("Thinking")
         else:

@@ -7,6 +7,7 @@ from typing import assert_never
 from tokmagic.core.events import (
     Compacted,
     Completed,
+    Connecting,
     Event,
     Notice,
     Planned,
@@ -29,6 +30,11 @@ def waiting(event: Waiting, left: float) -> str:
     return one_line(f"Waiting {show_seconds(left)}: {event.reason}")
 
 
+def connecting(event: Connecting) -> str:
+    """What the first call to a service takes its time for."""
+    return f"Loading the SDK and connecting to {event.provider}"
+
+
 def retrying(event: Retrying) -> str:
     """Which attempt failed, why, and when the next one starts."""
     return one_line(f"Attempt {event.attempt} failed: {event.reason}. Trying again in {show_seconds(event.seconds)}.")
@@ -38,13 +44,13 @@ def note(event: Event) -> str:
     """What a reader must know of an event besides the answer and the status: a cut, a compaction, a notice; or ""."""
     match event:
         case Truncated():
-            cuts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in event.cuts)
+            cuts = "; ".join(f"{cut.what} ({cut.loss})" for cut in event.cuts)
             return one_line(f"Context truncated to fit: {cuts}")
         case Compacted():
             return f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens"
         case Notice():
             return one_line(event.text)
-        case Planned() | Started() | Waiting() | Retrying() | Completed():
+        case Planned() | Started() | Waiting() | Connecting() | Retrying() | Completed():
             return ""
         case TextDelta() | ReasoningDelta() | ToolCallDelta():
             return ""
