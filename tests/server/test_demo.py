@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokmagic.core.messages import Message, Request, Text, ToolResult, assistant, system, user
-from tokmagic.server.demo import OPENING, DemoEngine, answer_text
+from tokmagic.server.demo import DemoEngine
 from tokmagic.server.digest import digest, words_asked_for
 from tokmagic.server.engine import Piece, pieces
+from tokmagic.server.script import OPENING, answer_text
 from tokmagic.tokenizers import counter
 
 COUNTER = counter("o200k_base")

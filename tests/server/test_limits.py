@@ -180,9 +180,10 @@ class Failing:
 
 def test_an_engine_that_breaks_never_looks_like_a_whole_answer(limited_claude: Callable[..., Model]) -> None:
     with start_server([limited_claude()], counter, engine=Failing()) as server:
-        with pytest.raises(httpx2.RemoteProtocolError):
-            send(server, stream=True)
+        streamed = send(server, stream=True)
         whole = send(server)
+    assert "event: error" in streamed.text
+    assert "message_stop" not in streamed.text
     assert (whole.status_code, whole.json()["error"]["type"]) == (500, "api_error")
 
 

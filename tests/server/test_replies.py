@@ -12,7 +12,7 @@ import pytest
 from tokmagic.core.messages import Request, Tool, system, user
 from tokmagic.core.tokens import count_request
 from tokmagic.server import EmbeddedServer
-from tokmagic.server.demo import answer_text
+from tokmagic.server.script import answer_text
 from tokmagic.tokenizers import counter
 
 PROMPT = "Why is the sky blue? Blue light scatters more than red light.\nThe sky is full of scattered light. 🌌"

@@ -27,6 +27,8 @@ from tokmagic.core.words import parse_limit
 from . import genai
 
 NO_PRICES: Mapping[str, Price] = MappingProxyType({})
+#: Behind the name of a service that speaks Responses: the same model by Chat Completions.
+CHAT = "-chat"
 DEMO = Service("demo", "messages", embedded=True)
 
 
@@ -34,7 +36,8 @@ def lookup(name: str, services: Mapping[str, Service], now: datetime, prices: Ma
     """The model a name stands for.
 
     Args:
-        name: ``provider/model``, or a bare model name that only one provider has.
+        name: ``provider/model``, or a bare model name that only one provider has; ``provider-chat/model`` is the model
+            of a provider that speaks Responses, by Chat Completions.
         services: the providers there are.
         now: prices may depend on the day and hour; with its zone.
         prices: the user's own, by pattern over ``provider/model`` names; the last that covers a model wins. A model
@@ -44,6 +47,9 @@ def lookup(name: str, services: Mapping[str, Service], now: datetime, prices: Ma
         UnknownModel: nothing of that name, or several; the message names the candidates.
     """
     provider, _, id = name.partition("/")
+    base = services.get(provider.removesuffix(CHAT))
+    if provider not in services and base is not None and base.protocol == "responses":
+        return replace(lookup(f"{base.name}/{id}", services, now, prices), protocol="chat")
     if provider == DEMO.name and id in demo_models():
         return demo_models()[id]
     if provider in services and id:

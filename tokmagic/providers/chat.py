@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tokmagic.codecs.chat import ChatCodec
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
 
 from .transport import CONNECT_SECONDS, IDLE_SECONDS, Transport, loopback_client
+
+if TYPE_CHECKING:
+    import openai
 
 #: Sent where a service asks for no key; the SDK demands one.
 NO_KEY = "none"
@@ -16,13 +21,7 @@ def chat_provider(service: Service, key: Secret, timeout: float) -> Transport:
     """A Chat Completions service with one key; ``timeout`` in seconds bounds the wait for a byte."""
     import openai
 
-    client = openai.AsyncOpenAI(
-        api_key=key.reveal() or NO_KEY,
-        base_url=service.base_url or None,
-        max_retries=0,
-        timeout=openai.Timeout(timeout, connect=CONNECT_SECONDS, read=min(timeout, IDLE_SECONDS)),
-        http_client=loopback_client() if service.embedded else openai.DefaultAsyncHttpxClient(),
-    )
+    client = openai_client(service, key, timeout)
     return Transport(
         name=service.name,
         codec=ChatCodec(service.limit_field),
@@ -32,4 +31,17 @@ def chat_provider(service: Service, key: Secret, timeout: float) -> Transport:
         arguments=("model", "messages", "stream"),
         status_error=openai.APIStatusError,
         connection_error=openai.APIConnectionError,
+    )
+
+
+def openai_client(service: Service, key: Secret, timeout: float) -> openai.AsyncOpenAI:
+    """The SDK's client of a service, which never tries again by itself."""
+    import openai
+
+    return openai.AsyncOpenAI(
+        api_key=key.reveal() or NO_KEY,
+        base_url=service.base_url or None,
+        max_retries=0,
+        timeout=openai.Timeout(timeout, connect=CONNECT_SECONDS, read=min(timeout, IDLE_SECONDS)),
+        http_client=loopback_client() if service.embedded else openai.DefaultAsyncHttpxClient(),
     )

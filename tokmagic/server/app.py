@@ -1,4 +1,4 @@
-"""The routes of the embedded server: both wire protocols over one engine, as strict as the real services.
+"""The routes of the embedded server: the wire protocols over one engine, as strict as the real services.
 
 A request is read, checked against its model, taken from the minute's limits, and only then answered. Every reply
 carries its request's id and, once the model is known, the limits' headers. What was produced is charged when the answer
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -20,31 +19,22 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from tokmagic.codecs import WireError
+from tokmagic.codecs import Codec, Json, WireError
 from tokmagic.codecs.ratelimits import anthropic_headers, openai_headers
 from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs.responses import ResponsesCodec
 from tokmagic.codecs.wire import parse_json
 from tokmagic.core.counters import Counter
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model, Protocol
 from tokmagic.core.tokens import count_request
 
-from . import rules
+from . import responses, rules
 from .engine import Engine
-from .generation import Generation, unless_gone
+from .generation import Call, Generation, unless_gone
 from .listing import anthropic_models, openai_models
 from .rates import Buckets
 from .refusals import id_headers, protocol_of, refusal
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """A request that was checked and counted."""
-
-    request: Request
-    model: Model
-    counter: Counter
-    input_tokens: int
 
 
 class App:
@@ -65,6 +55,9 @@ class App:
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
                 Route("/v1/messages/count_tokens", self._count_tokens, methods=["POST"]),
+                Route("/v1/responses", self._responses, methods=["POST"]),
+                Route("/v1/responses/input_tokens", self._input_tokens, methods=["POST"]),
+                Route("/v1/responses/compact", self._compact, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/models", self._list, methods=["GET"]),
             ],
@@ -74,6 +67,9 @@ class App:
     async def _messages(self, http: HttpRequest) -> Response:
         return await self._reply(http, "messages")
 
+    async def _responses(self, http: HttpRequest) -> Response:
+        return await self._reply(http, "responses")
+
     async def _chat(self, http: HttpRequest) -> Response:
         return await self._reply(http, "chat")
 
@@ -82,47 +78,87 @@ class App:
         return JSONResponse(listed(list(self._models.values())))
 
     async def _count_tokens(self, http: HttpRequest) -> Response:
+        return await self._counted(http, "messages", {"max_tokens": 1})
+
+    async def _input_tokens(self, http: HttpRequest) -> Response:
+        return await self._counted(http, "responses", {}, object="response.input_tokens")
+
+    async def _counted(self, http: HttpRequest, protocol: Protocol, lacking: Json, **stated: str) -> Response:
+        """The tokens of a request that is not run; ``lacking`` is what such a one may leave out."""
         try:
-            request = CODECS["messages"].decode_request({"max_tokens": 1, **await _body(http)})
-            model = self._model("messages", request.model)
+            request = _read(protocol, {**lacking, **await _body(http)})
+            model = self._model(protocol, request.model)
         except WireError as error:
-            return refusal("messages", error)
+            return refusal(protocol, error, http.headers)
         tokens = await self._count(request, self._counter(model.tokenizer))
-        return JSONResponse({"input_tokens": tokens}, headers=id_headers("messages"))
+        return JSONResponse({**stated, "input_tokens": tokens}, headers=id_headers(protocol, http.headers))
 
     async def _reply(self, http: HttpRequest, protocol: Protocol) -> Response:
         try:
-            request = CODECS[protocol].decode_request(await _body(http))
+            body = await _body(http)
+            request = _read(protocol, body)
             model = self._model(protocol, request.model)
         except WireError as error:
-            return refusal(protocol, error)
-        buckets, limited = self._buckets[protocol, model.id], dict[str, str]()
+            return refusal(protocol, error, http.headers)
+        codec = ResponsesCodec(responses.settings_of(body)) if protocol == "responses" else CODECS[protocol]
+        admitted = await self._admitted(http, request, model, codec)
+        return await self._answer(http, admitted) if isinstance(admitted, Call) else admitted
+
+    async def _compact(self, http: HttpRequest) -> Response:
+        """A summary is an answer like any other: counted, limited and ended when nobody waits for it."""
         try:
-            call = await self._checked(request, model)
+            request = _read("responses", await _body(http))
+            model = self._model("responses", request.model)
+        except WireError as error:
+            return refusal("responses", error, http.headers)
+        asked = await asyncio.to_thread(responses.summary_request, request)
+        call = await self._admitted(http, asked, model, CODECS["responses"])
+        if not isinstance(call, Call):
+            return call
+        summary = await unless_gone(http, lambda: self._generation(call).answer(self._engine))
+        if summary is None:
+            return Response(status_code=499)
+        return JSONResponse(
+            responses.compacted(request, summary, int(self._clock())), headers=self._headers(http, call)
+        )
+
+    async def _admitted(self, http: HttpRequest, request: Request, model: Model, codec: Codec) -> Call | Response:
+        """The call that a request becomes when it fits and there is room for it this minute, or its refusal."""
+        protocol, buckets, limited = model.protocol, self._buckets[model.protocol, model.id], dict[str, str]()
+        try:
+            call = await self._checked(request, model, codec)
             short = buckets.take(rules.needs(call.request, protocol, call.input_tokens))
             if short is not None:
                 limited = rules.retry_headers(protocol, short)
                 raise rules.rate_limited(protocol, model, short)
         except WireError as error:
-            return refusal(protocol, error, self._rate_headers(protocol, buckets) | limited)
-        return await self._answer(http, call, buckets, self._rate_headers(protocol, buckets) | id_headers(protocol))
+            return refusal(protocol, error, http.headers, self._rate_headers(protocol, buckets) | limited)
+        return call
 
-    async def _checked(self, request: Request, model: Model) -> _Call:
+    async def _checked(self, request: Request, model: Model, codec: Codec) -> Call:
         counter = self._counter(model.tokenizer)
         tokens = await self._count(request, counter)
-        return _Call(rules.fitted(request, model, tokens), model, counter, tokens)
+        room = rules.input_room(request, model)
+        if tokens > room and request.extras.body.get("truncation") == "auto":
+            request = await asyncio.to_thread(responses.shortened, request, room, counter)
+            tokens = await self._count(request, counter)
+        return Call(rules.fitted(request, model, tokens), model, codec, counter, tokens)
 
-    async def _answer(self, http: HttpRequest, call: _Call, buckets: Buckets, headers: dict[str, str]) -> Response:
-        def settle(produced: int) -> None:
-            for unit, amount in rules.owed(call.model.protocol, produced).items():
-                buckets.charge(unit, amount)
-
-        generation = Generation(call.request, call.model, call.input_tokens, call.counter, settle)
-        created = int(self._clock())
+    async def _answer(self, http: HttpRequest, call: Call) -> Response:
+        generation, created, headers = self._generation(call), int(self._clock()), self._headers(http, call)
         if call.request.stream:
             return _Events(generation.stream(self._engine, created), headers=headers, media_type="text/event-stream")
         body = await unless_gone(http, lambda: generation.whole(self._engine, created))
         return JSONResponse(body, headers=headers) if body is not None else Response(status_code=499)
+
+    def _generation(self, call: Call) -> Generation:
+        buckets = self._buckets[call.model.protocol, call.model.id]
+
+        def settle(produced: int) -> None:
+            for unit, amount in rules.owed(call.model.protocol, produced).items():
+                buckets.charge(unit, amount)
+
+        return Generation(call, settle)
 
     async def _count(self, request: Request, counter: Counter) -> int:
         return int(await asyncio.to_thread(count_request, request.messages, request.tools, counter))
@@ -133,10 +169,20 @@ class App:
             raise rules.unknown_model(protocol, name)
         return model
 
+    def _headers(self, http: HttpRequest, call: Call) -> dict[str, str]:
+        protocol = call.model.protocol
+        limits = self._rate_headers(protocol, self._buckets[protocol, call.model.id])
+        ignored = responses.ignored_headers(call.request) if protocol == "responses" else {}
+        return limits | ignored | id_headers(protocol, http.headers)
+
     def _rate_headers(self, protocol: Protocol, buckets: Buckets) -> dict[str, str]:
         if protocol == "messages":
             return anthropic_headers(buckets.states(), self._clock())
         return openai_headers(buckets.states())
+
+
+def _read(protocol: Protocol, body: Json) -> Request:
+    return responses.read_request(body) if protocol == "responses" else CODECS[protocol].decode_request(body)
 
 
 class _Events(StreamingResponse):
@@ -170,4 +216,4 @@ async def _failed(http: HttpRequest, error: Exception) -> Response:
 
 
 def _failure(http: HttpRequest, error: WireError) -> Response:
-    return refusal(protocol_of(http.url.path, http.headers), error)
+    return refusal(protocol_of(http.url.path, http.headers), error, http.headers)

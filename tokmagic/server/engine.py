@@ -8,24 +8,36 @@ closes the generator, which ends the work at once.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 from tokmagic.core.counters import Counter
-from tokmagic.core.messages import Request
+from tokmagic.core.messages import Request, ToolCall
 
 
 class Piece(NamedTuple):
-    """A piece of an answer and how many tokens it is."""
+    """A piece of an answer, or of what is thought before it, and how many tokens it is."""
 
     text: str
     tokens: int
+    thought: bool = False
+
+
+class Called(NamedTuple):
+    """A tool call, which comes whole, and how many tokens it is."""
+
+    call: ToolCall
+    tokens: int
+
+
+#: What an engine writes: thoughts first, then text, then calls.
+Output: TypeAlias = Piece | Called
 
 
 class Engine(Protocol):
     """Writes answers."""
 
-    def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
-        """The answer in batches of pieces: each batch holds what is ready at the same moment.
+    def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Output]]:
+        """The answer in batches: each holds what is ready at the same moment.
 
         ``counter`` counts as the asked model does.
         """

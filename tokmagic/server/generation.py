@@ -7,94 +7,170 @@ and what was produced is settled exactly once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
 from secrets import token_hex
 from typing import TypeVar
 
 import anyio
 from starlette.requests import Request as HttpRequest
 
-from tokmagic.codecs import Json
-from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs import Codec, Json, StreamEncoder, WireError
+from tokmagic.codecs.responses_requests import ENCRYPTED
 from tokmagic.core.counters import Counter
-from tokmagic.core.messages import Request, Text
-from tokmagic.core.models import Model
+from tokmagic.core.messages import Part, Reasoning, Request, Text, ToolCall
+from tokmagic.core.models import Model, Protocol
 from tokmagic.core.replies import Answer, StopReason
 from tokmagic.core.usage import Usage
 
-from .engine import Engine, Piece
+from .asks import asks_of
+from .engine import Called, Engine, Output, Piece
+from .seals import seal
 
 T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+_PREFIXES: Mapping[Protocol, str] = {"messages": "msg_", "responses": "resp_", "chat": "chatcmpl-"}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that was checked and counted; ``codec`` writes its reply."""
+
+    request: Request
+    model: Model
+    codec: Codec
+    counter: Counter
+    input_tokens: int
+
+
+@dataclass(slots=True)
+class _Written:
+    """What there is of an answer."""
+
+    thought: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    thinking: bool = False
 
 
 class Generation:
     """One answer to a checked request; ``settle`` is told once how many tokens were produced."""
 
-    def __init__(
-        self, request: Request, model: Model, input_tokens: int, counter: Counter, settle: Callable[[int], None]
-    ) -> None:
-        self._request = request
-        self._model = model
-        self._input_tokens = input_tokens
-        self._counter = counter
+    def __init__(self, call: Call, settle: Callable[[int], None]) -> None:
+        self._call = call
         self._settle = settle
+        self._id = _PREFIXES[call.model.protocol] + token_hex(12)
+        self._shown = asks_of(call.request).shown
+        self._written = _Written()
         self._produced = 0
+        self._thought = 0
         self._reason: StopReason = "end"
 
     async def stream(self, engine: Engine, created: int) -> AsyncGenerator[bytes]:
         """The answer as server-sent events, each batch of the engine in one piece."""
-        encoder = CODECS[self._model.protocol].encoder(self._id(), self._model.id, created)
-        async with aclosing(self._texts(engine)) as batches:
-            yield encoder.start(Usage(input_tokens=self._input_tokens))
-            async for texts in batches:
-                yield b"".join(map(encoder.text, texts))
-                await asyncio.sleep(0)
-        yield encoder.finish(self._answer("", stated=self._states_usage()))
+        encoder = self._call.codec.encoder(self._id, self._call.model.id, created)
+        yield encoder.start(Usage(input_tokens=self._call.input_tokens))
+        try:
+            async with aclosing(self._outputs(engine)) as batches:
+                async for outputs in batches:
+                    yield b"".join(self._encoded(encoder, outputs))
+                    await asyncio.sleep(0)
+        except Exception:  # noqa: BLE001 - whatever fails in an engine ends the answer with an error event
+            _LOG.exception("The engine failed in mid-answer")
+            yield encoder.fail(WireError(500, self._failed, "The engine failed in the middle of its answer."))
+            return
+        yield self._end_of_thought(encoder) + encoder.finish(self._answer(stated=self._states_usage()))
 
     async def whole(self, engine: Engine, created: int) -> Json:
         """The answer as one JSON body."""
-        async with aclosing(self._texts(engine)) as batches:
-            text = "".join([text async for texts in batches for text in texts])
-        return CODECS[self._model.protocol].encode_answer(self._answer(text, stated=True), created)
+        return self._call.codec.encode_answer(await self.answer(engine), created)
 
-    async def _texts(self, engine: Engine) -> AsyncGenerator[Sequence[str]]:
-        stops = _Stops(self._request.stop)
+    async def answer(self, engine: Engine) -> Answer:
+        """The answer as a value."""
+        async with aclosing(self._outputs(engine)) as batches:
+            async for outputs in batches:
+                for output in outputs:
+                    self._keep(output)
+        return self._answer(stated=True)
+
+    async def _outputs(self, engine: Engine) -> AsyncGenerator[Sequence[Output]]:
+        stops = _Stops(self._call.request.stop)
         try:
-            async with aclosing(engine.generate(self._request, self._counter)) as batches:
+            async with aclosing(engine.generate(self._call.request, self._call.counter)) as batches:
                 async for batch in batches:
-                    texts = [text for piece in self._bounded(batch) if (text := stops.pass_on(piece.text))]
-                    yield texts
+                    yield [shown for output in self._bounded(batch) if (shown := stops.pass_on(output)) is not None]
                     if stops.met:
                         self._reason = "stop_sequence"
                     if self._reason != "end":
                         break
             if rest := stops.rest():
-                yield [rest]
+                yield [Piece(rest, 0)]
         finally:
             self._settle(self._produced)
 
-    def _bounded(self, batch: Sequence[Piece]) -> Iterable[Piece]:
-        for piece in batch:
-            if self._produced + piece.tokens > self._request.max_tokens:
+    def _bounded(self, batch: Sequence[Output]) -> Iterable[Output]:
+        for output in batch:
+            if self._produced + output.tokens > self._call.request.max_tokens:
                 self._reason = "max_tokens"
                 return
-            self._produced += piece.tokens
-            yield piece
+            self._produced += output.tokens
+            yield output
 
-    def _answer(self, text: str, *, stated: bool) -> Answer:
-        usage = Usage(input_tokens=self._input_tokens, output_tokens=self._produced)
-        parts = (Text(text),) if text else ()
-        return Answer(parts, usage if stated else None, self._reason, self._model.id, self._id())
+    def _encoded(self, encoder: StreamEncoder, outputs: Sequence[Output]) -> Iterable[bytes]:
+        for output in outputs:
+            ended = self._written.thinking and not (isinstance(output, Piece) and output.thought)
+            if ended:
+                yield self._end_of_thought(encoder)
+            self._keep(output)
+            if isinstance(output, Called):
+                continue
+            if not output.thought:
+                yield encoder.text(output.text)
+            elif self._shown:
+                yield encoder.reasoning(output.text)
 
-    def _id(self) -> str:
-        return ("msg_" if self._model.protocol == "messages" else "chatcmpl-") + token_hex(12)
+    def _keep(self, output: Output) -> None:
+        if isinstance(output, Called):
+            self._written.calls.append(output.call)
+        elif output.thought:
+            self._written.thinking = True
+            self._written.thought.append(output.text)
+            self._thought += output.tokens
+        else:
+            self._written.said.append(output.text)
+
+    def _end_of_thought(self, encoder: StreamEncoder) -> bytes:
+        """The end of a thought that is still open."""
+        if not self._written.thinking:
+            return b""
+        self._written.thinking = False
+        return encoder.reasoned(self._reasoning())
+
+    def _reasoning(self) -> Reasoning:
+        text = "".join(self._written.thought)
+        included = self._call.request.extras.body.get("include") or ()
+        sealed = self._call.model.protocol == "messages" or ENCRYPTED in included
+        return Reasoning(text if self._shown else "", signature=seal(text) if sealed else "")
+
+    def _answer(self, *, stated: bool) -> Answer:
+        usage = Usage(self._call.input_tokens, output_tokens=self._produced, reasoning_tokens=self._thought)
+        text = "".join(self._written.said)
+        thoughts: tuple[Part, ...] = (self._reasoning(),) if self._written.thought else ()
+        parts = (*thoughts, *((Text(text),) if text else ()), *self._written.calls)
+        reason = "tool_use" if self._reason == "end" and self._written.calls else self._reason
+        return Answer(parts, usage if stated else None, reason, self._call.model.id, self._id)
+
+    @property
+    def _failed(self) -> str:
+        return "api_error" if self._call.model.protocol == "messages" else "server_error"
 
     def _states_usage(self) -> bool:
         """Chat Completions states usage in a stream only to those who ask."""
-        options = self._request.extras.body.get("stream_options")
+        options = self._call.request.extras.body.get("stream_options")
         asked = isinstance(options, Mapping) and options.get("include_usage") is True
-        return asked or self._model.protocol == "messages"
+        return asked or self._call.model.protocol != "chat"
 
 
 class _Stops:
@@ -106,12 +182,18 @@ class _Stops:
         self._held = ""
         self.met = False
 
-    def pass_on(self, text: str) -> str:
-        """What may be shown, now that this text is known too; nothing behind a stop sequence."""
+    def pass_on(self, output: Output) -> Output | None:
+        """What may be shown, now that this is known too; nothing behind a stop sequence. Thoughts are not cut."""
         if not self._stops:
-            return text
+            return output
         if self.met:
-            return ""
+            return None
+        if isinstance(output, Called) or output.thought:
+            return output
+        shown = self._shown(output.text)
+        return output._replace(text=shown) if shown else None
+
+    def _shown(self, text: str) -> str:
         held = self._held + text
         places = [place for stop in self._stops if (place := held.find(stop)) >= 0]
         self.met = bool(places)

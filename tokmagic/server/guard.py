@@ -38,7 +38,7 @@ class Guard:
         if error is None:
             await self._app(scope, self._bounded(receive), send)
         else:
-            await refusal(protocol_of(scope["path"], headers), error)(scope, receive, send)
+            await refusal(protocol_of(scope["path"], headers), error, headers)(scope, receive, send)
 
     def _refusal(self, method: str, headers: Headers) -> WireError | None:
         origin = headers.get("origin")

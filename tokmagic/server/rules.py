@@ -25,6 +25,11 @@ def unknown_model(protocol: Protocol, name: str) -> WireError:
     return WireError(404, _INVALID, message, code="model_not_found")
 
 
+def input_room(request: Request, model: Model) -> int:
+    """Tokens that the input may take beside the answer."""
+    return (model.context_window or 2**31) - max(1, request.max_tokens)
+
+
 def fitted(request: Request, model: Model, input_tokens: int) -> Request:
     """The request with its answer's bound made explicit.
 
@@ -35,7 +40,7 @@ def fitted(request: Request, model: Model, input_tokens: int) -> Request:
     longest = model.max_output_tokens or window
     if request.max_tokens > longest:
         raise _answer_too_long(request, model, longest)
-    if input_tokens + max(1, request.max_tokens) > window:
+    if input_tokens > input_room(request, model):
         raise _too_long(model, input_tokens, request.max_tokens, window)
     return replace(request, max_tokens=request.max_tokens or min(longest, window - input_tokens))
 
@@ -52,7 +57,8 @@ def _answer_too_long(request: Request, model: Model, longest: int) -> WireError:
         f"max_tokens is too large: {asked}. This model supports at most {longest} completion tokens, "
         f"whereas you provided {asked}."
     )
-    return WireError(400, _INVALID, message, param="max_tokens", code="invalid_value")
+    param = "max_output_tokens" if model.protocol == "responses" else "max_tokens"
+    return WireError(400, _INVALID, message, param=param, code="invalid_value")
 
 
 def _too_long(model: Model, prompt: int, answer: int, window: int) -> WireError:
@@ -64,6 +70,12 @@ def _too_long(model: Model, prompt: int, answer: int, window: int) -> WireError:
             "decrease input length or `max_tokens` and try again"
         )
         return WireError(400, _INVALID, message)
+    if model.protocol == "responses":
+        message = (
+            f"Your input exceeds the context window of this model: {prompt} tokens and an answer of {answer} of "
+            f"{window}. Please adjust your input and try again."
+        )
+        return WireError(400, _INVALID, message, param="input", code="context_length_exceeded")
     message = (
         f"This model's maximum context length is {window} tokens. However, you requested {prompt + answer} tokens "
         f"({prompt} in the messages, {answer} in the completion). Please reduce the length of the "
