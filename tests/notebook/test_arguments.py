@@ -82,3 +82,8 @@ def test_the_help_of_the_magic_names_every_option() -> None:
 def test_a_repeated_limit_of_one_cell_does_not_leak_into_the_next() -> None:
     parse_cell(PARSER, '--limit "1 usd"')
     assert parse_cell(PARSER, "").limits == ()
+
+
+def test_a_conversation_that_starts_afresh_needs_its_name() -> None:
+    with pytest.raises(ConfigurationError, match="--new starts a conversation afresh: name it too"):
+        parse_cell(PARSER, "--new")

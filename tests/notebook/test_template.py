@@ -75,3 +75,8 @@ def test_evaluating_leaves_no_name_behind() -> None:
     namespace: dict[str, Any] = {}
     assert expand("{{ (x := 3) }}", namespace) == "3"
     assert namespace == {}
+
+
+def test_names_that_ipython_brings_are_not_suggested() -> None:
+    with pytest.raises(InvalidPrompt, match="opens is not defined.*Define it in a cell above"):
+        expand("{{opens}}", {"open": open, "exit": exit})

@@ -78,6 +78,8 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
         raise ConfigurationError(f"{said}. Type %%llm? for the options.") from None
     if unknown:
         raise ConfigurationError(_unknown(unknown[0]))
+    if found.new and not found.thread:
+        raise ConfigurationError("--new starts a conversation afresh: name it too, such as --thread talk --new.")
     return CellOptions(name=name, **_values(found))
 
 

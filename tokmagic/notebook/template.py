@@ -19,6 +19,8 @@ from tokmagic.core.redaction import redact
 OPEN, CLOSE = "{{", "}}"
 #: An expression is looked for over at most so many characters.
 LONGEST = 2_000
+#: Names that IPython puts into every notebook.
+IPYTHON = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 
 
 def expand(text: str, namespace: Mapping[str, Any]) -> str:
@@ -80,8 +82,9 @@ def _value(source: str, namespace: Mapping[str, Any]) -> str:
 
 
 def _undefined(source: str, name: str, namespace: Mapping[str, Any]) -> str:
-    near = get_close_matches(name, [known for known in namespace if not known.startswith("_")], 3)
-    hint = f" Did you mean {' or '.join(near)}?" if near else " Define it in a cell above."
+    own = [known for known in namespace if not known.startswith("_") and known not in IPYTHON]
+    near = get_close_matches(name, own, 1)
+    hint = f" Did you mean {near[0]}?" if near else " Define it in a cell above."
     return f"{_quote(source)}: {name} is not defined, so nothing was sent.{hint}"
 
 
