@@ -5,6 +5,7 @@ import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.soak import share
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.graphemes import boundaries
 from tokmagic.core.truncation import STRATEGIES, Span, truncate, without
@@ -54,13 +55,14 @@ def test_what_is_left_fits_is_maximal_and_adds_up(text, share, strategy, name):
 
 
 @settings(max_examples=100, deadline=None)
-@given(text=TEXTS, most=st.integers(1, 60), strategy=st.sampled_from(sorted(STRATEGIES)), name=st.sampled_from(NAMES))
+@given(text=TEXTS, most=st.integers(1, 120), strategy=st.sampled_from(sorted(STRATEGIES)), name=st.sampled_from(NAMES))
 def test_every_strategy_keeps_order_fits_and_does_nothing_the_second_time(text, most, strategy, name):
     counted = counter(name)
     cut = truncate(text, most, strategy, counted)
     assert counted.count(cut.text) == cut.tokens <= most
-    characters = iter(text)
-    assert all(character in characters for character in cut.text)
+    assert without(text, cut.cuts, cut.gap) == cut.text
+    ends = {0, *grapheme_ends(text)}
+    assert all(start < end and {start, end} <= ends for start, end in cut.cuts)
     assert truncate(cut.text, most, strategy, counted).cuts == ()
 
 
@@ -140,5 +142,51 @@ def test_less_than_one_token_is_refused(most):
 
 
 def test_an_unknown_strategy_is_refused_by_naming_the_known():
-    with pytest.raises(ConfigurationError, match="use one of end, start"):
+    with pytest.raises(ConfigurationError, match="use one of end, start, middle, smart"):
         truncate("text", 5, "sideways", counter("estimate"))
+
+
+PROSE = "One sentence stands here. Another follows it? It does!\nA new line begins; it ends.\n\n" * 2_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strategy", ["middle", "smart"])
+@pytest.mark.parametrize("most", [2_000, 20_000])
+def test_both_ends_stay_and_hardly_a_token_is_wasted(name, strategy, most):
+    cut = truncate(PROSE, most, strategy, counter(name))
+    (span,) = cut.cuts
+    assert most * 0.99 <= cut.tokens == counter(name).count(cut.text) <= most
+    assert cut.text == PROSE[: span.start] + cut.gap + PROSE[span.end :]
+    assert 0.8 < span.start / (len(PROSE) - span.end) < 1.25
+
+
+def test_smart_ends_and_begins_where_the_text_pauses_and_says_how_much_is_gone():
+    cut = truncate(PROSE, 2_000, "smart", counter("o200k_base"))
+    (span,) = cut.cuts
+    assert cut.gap == f"[... {span.end - span.start:,} characters cut ...]\n"
+    assert PROSE[: span.start].endswith("\n")
+    assert PROSE[span.end - 1] in "\n.?!"
+
+
+@pytest.mark.parametrize("fence", ["```", "~~~", "````"])
+def test_smart_closes_a_code_block_and_opens_it_again(fence):
+    text = f"Before.\n{fence}python\n" + "value = compute(1)\n" * 500 + f"{fence}\nAfter.\n"
+    cut = truncate(text, 300, "smart", counter("o200k_base"))
+    assert cut.gap.startswith(f"{fence}\n[...")
+    assert cut.gap.endswith(f"cut ...]\n{fence}\n")
+    assert counter("o200k_base").count(cut.text) <= 300
+
+
+def test_smart_leaves_whole_code_blocks_alone():
+    text = "```\ncode\n```\n" + PROSE + "```\nmore\n```\n"
+    assert truncate(text, 500, "smart", counter("o200k_base")).gap.startswith("[...")
+
+
+@settings(max_examples=share(20_000, 100), deadline=None)
+@given(text=TEXTS, most=st.integers(1, 400), repeat=st.integers(1, 60), name=st.sampled_from(NAMES))
+def test_a_gap_is_marked_only_where_the_mark_is_worth_its_place(text, most, repeat, name):
+    counted = counter(name)
+    cut = truncate(text * repeat, most, "smart", counted)
+    assert counted.count(cut.text) == cut.tokens <= most
+    assert bool(cut.gap) <= (counted.count(cut.gap) * 2 <= most)
+    assert cut.tokens + cut.dropped_tokens == counted.count(text * repeat)

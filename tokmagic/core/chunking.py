@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import regex
 
 from .counters import Counter
-from .cutting import End, Start, longest
+from .cutting import End, Span, Start, longest
 from .errors import ConfigurationError
 from .graphemes import boundaries
-from .truncation import Span
 
 #: Characters looked at for each token of a chunk, to begin with.
 REACH = 8

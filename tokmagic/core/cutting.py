@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from typing import NamedTuple
 
 from .counters import Counter
 from .graphemes import boundaries
@@ -23,6 +24,21 @@ AHEAD, CHEAP = 16, 512
 PERIOD = 12_288
 #: Characters probed first to learn the rate of a stretch without seams.
 SAMPLE = 4_096
+
+
+class Span(NamedTuple):
+    """Characters ``start`` to ``end`` (exclusive) of a text."""
+
+    start: int
+    end: int
+
+
+class Kept(NamedTuple):
+    """What a strategy decides: the spans to cut out, in order, the tokens of what is left, and the mark of a gap."""
+
+    cuts: tuple[Span, ...]
+    tokens: int
+    gap: str = ""
 
 
 class Side(ABC):

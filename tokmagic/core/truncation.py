@@ -11,25 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from .counters import Counter
-from .cutting import End, Start, longest
+from .cutting import End, Kept, Span, Start, longest
 from .errors import ConfigurationError
-
-
-class Span(NamedTuple):
-    """Characters ``start`` to ``end`` (exclusive) of a text."""
-
-    start: int
-    end: int
-
-
-class Kept(NamedTuple):
-    """What a strategy decides: the spans to cut out, in order, and the tokens of what is then left."""
-
-    cuts: tuple[Span, ...]
-    tokens: int
+from .gaps import cut_middle, cut_smart
 
 
 @dataclass(frozen=True)
@@ -37,16 +24,18 @@ class Truncation:
     """A text that was made to fit.
 
     Attributes:
-        text: what is left.
+        text: what is left, with the gap's mark where the strategy has one.
         tokens: how many that is.
         cuts: what was cut out of the original text, in characters; empty if it fits.
         strategy: the name of the strategy.
+        gap: the mark that stands in ``text`` for each cut; empty if the strategy marks none.
     """
 
     text: str
     tokens: int
     cuts: tuple[Span, ...]
     strategy: str
+    gap: str
     _total: Callable[[], int] = field(repr=False, compare=False)
 
     @cached_property
@@ -65,7 +54,7 @@ def truncate(text: str, max_tokens: int, strategy: str, counter: Counter, *, tot
     Args:
         text: of any length and content; no grapheme of it is split.
         max_tokens: 1 or more.
-        strategy: a name in ``STRATEGIES``, after the part that is removed.
+        strategy: a name in ``STRATEGIES``, after the part that is removed; ``smart`` removes the middle and marks it.
         counter: of the tokenizer to count with.
         total: tokens of the whole text, where they are known already.
 
@@ -75,12 +64,13 @@ def truncate(text: str, max_tokens: int, strategy: str, counter: Counter, *, tot
     decide = strategy_named(strategy)
     if max_tokens < 1:
         raise ConfigurationError(f"A text cannot be cut to {max_tokens:,} tokens: allow at least 1.")
-    cuts, tokens = decide(text, max_tokens, counter)
+    cuts, tokens, gap = decide(text, max_tokens, counter)
     return Truncation(
-        text=without(text, cuts),
+        text=without(text, cuts, gap),
         tokens=tokens,
         cuts=cuts,
         strategy=strategy,
+        gap=gap,
         _total=lambda: counter.count(text) if total is None else total,
     )
 
@@ -96,11 +86,11 @@ def strategy_named(name: str) -> Strategy:
     return STRATEGIES[name]
 
 
-def without(text: str, cuts: tuple[Span, ...]) -> str:
-    """The text with the spans, which are in order, taken out."""
+def without(text: str, cuts: tuple[Span, ...], gap: str = "") -> str:
+    """The text with the spans, which are in order, taken out and ``gap`` put in their place."""
     starts = (0, *(cut.end for cut in cuts))
     ends = (*(cut.start for cut in cuts), len(text))
-    return "".join(text[start:end] for start, end in zip(starts, ends, strict=True))
+    return gap.join(text[start:end] for start, end in zip(starts, ends, strict=True))
 
 
 def cut_end(text: str, max_tokens: int, counter: Counter) -> Kept:
@@ -115,4 +105,9 @@ def cut_start(text: str, max_tokens: int, counter: Counter) -> Kept:
     return Kept((Span(0, len(text) - size),) if size < len(text) else (), tokens)
 
 
-STRATEGIES: Mapping[str, Strategy] = {"end": cut_end, "start": cut_start}
+STRATEGIES: Mapping[str, Strategy] = {
+    "end": cut_end,
+    "start": cut_start,
+    "middle": cut_middle,
+    "smart": cut_smart,
+}

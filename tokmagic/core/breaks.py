@@ -1,0 +1,59 @@
+"""Where a text pauses: between paragraphs, lines, sentences and words, never inside a grapheme; and its code blocks."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+
+import regex
+
+from .graphemes import boundaries
+
+_PARAGRAPH = r"(?<=\n\s*\n)(?=\S)"
+_LINE = r"(?<=\n)(?!\s*\n)"
+_SENTENCE = r"""(?<=[.!?…]["'”’)\]]{0,2})(?=\s)|(?<=[。！？][」』”’）]?)(?![」』”’）。！？])"""
+_WORD = r"(?<=\S)(?=\s)"
+
+#: From the strongest to the weakest.
+STRENGTHS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
+_FORWARD = tuple(regex.compile(pattern) for pattern in STRENGTHS)
+_BACKWARD = tuple(regex.compile(f"(?r){pattern}") for pattern in STRENGTHS)
+_FENCE = regex.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
+
+
+def breaks_before(text: str, low: int, high: int) -> Iterator[int]:
+    """Places from ``high`` down to ``low``, of every strength in turn, the strongest first."""
+    for pattern in _BACKWARD:
+        yield from _whole(text, pattern.finditer(text, low, min(high + 1, len(text))), low, high)
+
+
+def breaks_after(text: str, low: int, high: int) -> Iterator[int]:
+    """Places from ``low`` up to ``high``, of every strength in turn, the strongest first."""
+    for pattern in _FORWARD:
+        yield from _whole(text, pattern.finditer(text, low, min(high + 1, len(text))), low, high)
+
+
+def _whole(text: str, found: Iterator[regex.Match[str]], low: int, high: int) -> Iterator[int]:
+    for match in found:
+        if low <= (place := match.start()) <= high and boundaries(text, place, place) == [place]:
+            yield place
+
+
+def open_fence(text: str, start: int, end: int) -> str:
+    """The fence, such as three backticks, of the Markdown code block that ``start`` to ``end`` leaves open, if any."""
+    opened = ""
+    for place in heapq.merge(_lines_with(text, "```", start, end), _lines_with(text, "~~~", start, end)):
+        fence = _FENCE.match(text, place, end)
+        if fence and not opened:
+            opened = fence[1]
+        elif fence and fence[1].startswith(opened) and not fence[2].strip():
+            opened = ""
+    return opened
+
+
+def _lines_with(text: str, mark: str, start: int, end: int) -> Iterator[int]:
+    place = text.find(mark, start, end)
+    while place >= 0:
+        yield text.rfind("\n", start, place) + 1 or start
+        line_end = text.find("\n", place, end)
+        place = text.find(mark, line_end, end) if line_end >= 0 else -1
