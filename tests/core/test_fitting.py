@@ -7,7 +7,19 @@ from hypothesis import strategies as st
 from tokmagic.core.errors import ConfigurationError, RequestTooLarge
 from tokmagic.core.exchanges import is_question
 from tokmagic.core.fitting import fit
-from tokmagic.core.messages import Image, Message, Text, Tool, ToolCall, ToolResult, assistant, system, user
+from tokmagic.core.messages import (
+    Compaction,
+    Image,
+    Message,
+    Reasoning,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    assistant,
+    system,
+    user,
+)
 from tokmagic.core.tokens import count_request
 from tokmagic.tokenizers import counter
 
@@ -93,6 +105,54 @@ def test_a_tool_call_and_its_results_leave_together():
     assert_valid(fitted.messages)
 
 
+def test_old_tool_results_are_shortened_before_any_turn_is_dropped_the_oldest_most():
+    rounds = [m for n in range(6) for m in (called(f"x{n}"), answered(f"x{n}", text=f"{n} {WORDS * 4}"))]
+    messages = [user("question"), *rounds, assistant("answer"), user("last")]
+    fitted = fit(messages, 4_000, EXACT, keep_recent=3)
+    kept = [EXACT.count(m.parts[0].parts[0].text) for m in fitted.messages if isinstance(m.parts[0], ToolResult)]
+    assert fitted.dropped == 0
+    assert kept[:3] == [256] * 3
+    assert 256 < kept[3] < kept[4] == kept[5] == EXACT.count("5 " + WORDS * 4)
+    (cut,) = fitted.cuts
+    assert cut.what.startswith("the end of 4 tools' results, ")
+    assert_valid(fitted.messages)
+
+
+def test_the_thinking_of_earlier_answers_goes_first_and_that_of_the_running_one_stays():
+    thought = Reasoning("thinking " * 100, "c2lnbmVk")
+    old = Message("assistant", (thought, Text("Hi")))
+    running = Message("assistant", (thought, *called("a").parts))
+    messages = [user("Hello"), old, user("last"), running, answered("a")]
+    fitted = fit(messages, numbers(messages) - 1, EXACT)
+    assert fitted.messages == (messages[0], assistant("Hi"), *messages[2:])
+    (cut,) = fitted.cuts
+    assert (cut.kind, cut.tokens) == ("dropped thinking", numbers(messages) - fitted.tokens)
+
+
+def test_a_summary_of_earlier_turns_stays():
+    summary = Message("user", (Compaction("They spoke of the sea."),))
+    fitted = fit([summary, user(WORDS), assistant("b"), user("last")], 40, EXACT, keep_recent=0)
+    assert fitted.messages == (summary, user("last"))
+
+
+def test_of_what_is_far_too_long_only_samples_are_counted_and_the_loss_says_so():
+    seen = []
+
+    class Counting(type(EXACT)):
+        def count(self, text):
+            seen.append(len(text))
+            return EXACT.count(text)
+
+    text = "The quick brown fox jumps over it. " * 40_000
+    messages = [*[user("question " + text[:7_000]), assistant(text[:7_000])] * 50, user(text)]
+    fitted = fit(messages, 1_000, Counting("o200k_base"))
+    total, lost = numbers(messages), sum(cut.tokens for cut in fitted.cuts)
+    assert not any(cut.exact for cut in fitted.cuts)
+    assert abs(fitted.tokens + lost - total) < total // 50
+    assert sum(seen) < 100_000
+    assert [cut.loss for cut in fitted.cuts] == [f"about −{cut.tokens:,} tokens" for cut in fitted.cuts]
+
+
 def test_an_unanswered_call_keeps_its_place_at_the_end():
     messages = [user(WORDS), called("a"), answered("a", text=WORDS)]
     fitted = fit(messages, 100, EXACT)
@@ -106,7 +166,7 @@ def test_an_unanswered_call_keeps_its_place_at_the_end():
 
 @pytest.mark.parametrize("counted", [EXACT, ESTIMATE], ids=["exact", "estimate"])
 def test_one_long_message_is_cut_to_the_last_token_and_keeps_the_instruction_at_its_start(counted):
-    message = user("Summarise this report in ten words. " + "The quick brown fox jumps over it. " * 5_000)
+    message = user("Summarise this report in ten words. " + "The quick brown fox jumps over it. " * 3_000)
     fitted = fit([message], 1_000, counted)
     assert fitted.messages[0].text.startswith("Summarise this report in ten words. ")
     assert 998 <= fitted.tokens <= 1_000
@@ -145,13 +205,19 @@ def test_off_refuses_with_the_numbers():
 
 
 @pytest.mark.parametrize(
-    "messages",
-    [[system(WORDS), user("hi")], [pinned(user(WORDS))], [user("hi"), called("a"), answered("a")]],
+    ("messages", "largest"),
+    [
+        ([system(WORDS), user("hi")], r"the system text \(305 tokens\)"),
+        ([pinned(user(WORDS))], r"pinned messages \(305 tokens\)"),
+        ([user("hi"), called("a"), answered("a")], r"the last question and turn \(23 tokens\)"),
+    ],
     ids=["system", "pinned", "surroundings"],
 )
-def test_what_must_stay_and_does_not_fit_is_refused(messages):
-    with pytest.raises(RequestTooLarge, match="What may be cut is not enough"):
+def test_what_must_stay_and_does_not_fit_is_refused_with_what_it_is(messages, largest):
+    with pytest.raises(RequestTooLarge, match=rf"and 8 are allowed: \d+ must go. Most of it is {largest}") as caught:
         fit(messages, 8, EXACT)
+    least = caught.value.tokens
+    assert fit(messages, least, EXACT).tokens == least
 
 
 def test_a_text_is_never_cut_to_nothing():

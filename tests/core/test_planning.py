@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokmagic.catalog import demo_models
+from tokmagic.core.calibration import lesson
 from tokmagic.core.errors import ConfigurationError, RequestTooLarge
 from tokmagic.core.messages import assistant, system, user
 from tokmagic.core.planning import TYPICAL_OUTPUT, Wishes, plan_call, used_charge
@@ -47,6 +48,26 @@ def test_cutting_may_be_refused():
     with pytest.raises(RequestTooLarge) as refused:
         plan_call(SMALL, (user("word " * 20_000),), Wishes(truncate="off"), EXACT)
     assert refused.value.tokens > refused.value.allowed
+
+
+def test_a_refusal_names_what_allows_no_more():
+    with pytest.raises(RequestTooLarge, match=r"takes 8 tokens and 1 are allowed: 7 must go.* max_input_tokens \(1\)"):
+        plan_call(CLAUDE, (user("hi"),), Wishes(max_input_tokens=1), EXACT)
+    text = system("word " * 8_000)
+    with pytest.raises(RequestTooLarge, match=r"window of demo/small is 8,192 tokens and max_tokens keeps 1,000"):
+        plan_call(SMALL, (text, user("hi")), Wishes(max_tokens=1_000), EXACT)
+
+
+def test_what_replies_taught_narrows_the_margin_and_corrects_the_count():
+    model, note = replace(SMALL, tokenizer="estimate"), ""
+    messages = (user("word " * 20_000),)
+    first = plan_call(model, messages, Wishes(max_tokens=1_000), ESTIMATE)
+    for _ in range(30):
+        note = lesson(first.input_tokens, int(first.input_tokens) * 9 // 10)(note)
+    taught = plan_call(model, messages, Wishes(max_tokens=1_000), ESTIMATE, note)
+    assert taught.input_tokens.margin < first.input_tokens.margin
+    assert taught.input_tokens > first.input_tokens
+    assert 6_900 < taught.input_tokens + taught.input_tokens.margin <= 8_192 - 1_000
 
 
 def test_the_answer_is_bounded_by_the_model_and_half_its_window():

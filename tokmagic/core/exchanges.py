@@ -9,8 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
-from .messages import Message, ToolCall, ToolResult
+from .messages import Compaction, Message, ToolCall, ToolResult
+
+
+class Ranks(NamedTuple):
+    """The messages of a conversation by how long they stay; parts that leave together, the newest first."""
+
+    base: list[int]
+    recent: list[list[int]]
+    old: list[list[int]]
 
 
 def is_question(message: Message) -> bool:
@@ -47,6 +56,27 @@ def droppable(messages: Sequence[Message], turns: Sequence[int], kept: Iterable[
             staying.append(exchange)
     for exchange in staying:
         yield from (part for part in tool_rounds(messages, exchange) if protected.isdisjoint(part))
+
+
+def ranked(messages: Sequence[Message], keep_recent: int) -> Ranks:
+    """What must stay, what is recent, and what is old.
+
+    The system's text, pinned messages and summaries of earlier turns stay, and so do the last question and the last
+    turn. The newest ``keep_recent`` turns are recent, with the exchange or tool round they are in.
+    """
+    turns = [place for place, message in enumerate(messages) if message.role != "system"]
+    needed = {place for place in turns if messages[place].pinned or _is_summary(messages[place])}
+    if turns:
+        needed |= {exchanges(messages, turns)[-1][0], turns[-1]}
+    old = list(droppable(messages, turns, needed.union(turns[max(0, len(turns) - keep_recent) :])))
+    gone = {place for part in old for place in part}
+    recent = list(droppable(messages, [place for place in turns if place not in gone], needed))
+    gone.update(place for part in recent for place in part)
+    return Ranks([place for place in range(len(messages)) if place not in gone], recent[::-1], old[::-1])
+
+
+def _is_summary(message: Message) -> bool:
+    return any(isinstance(part, Compaction) for part in message.parts)
 
 
 def _is_answered(messages: Iterable[Message]) -> bool:

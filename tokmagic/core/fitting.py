@@ -1,27 +1,32 @@
-"""Making a conversation fit: old turns go first, then long texts are cut, then recent turns go, and each loss is told.
+"""Making a conversation fit: the work is bound by what is kept, and each loss is told.
 
-Turns leave as ``exchanges.py`` has it, so that what is left is valid for every provider. System messages, pinned ones
-(with their exchange), the last question and the last turn always stay.
+What is lost, in this order, and only as much as needed: the thinking of earlier answers, all but a little of old tools'
+results, old turns, long texts but for a little of each, recent turns, and in the end all but one token of a text.
+System messages, pinned ones (with their exchange), summaries, the last question and the last turn stay. Turns leave as
+``exchanges.py`` has it, so that what is left is valid for every provider.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from .counters import Counter
 from .errors import ConfigurationError, RequestTooLarge
-from .exchanges import droppable, exchanges
-from .messages import Message, Tool
+from .exchanges import is_question, ranked
+from .filling import Filling, filled
+from .known import Known, known
+from .messages import Message, Reasoning, Tool
 from .replies import Cut
-from .shortening import Shortened, long_texts, shorten
+from .sampling import loss_of_messages, loss_of_parts, texts_of
+from .shortening import cuts_of, long_texts
 from .tokens import TokenCount, count_message, count_request
 from .truncation import Truncation, strategy_named
 
 #: The strategy that refuses instead of cutting.
 OFF = "off"
-#: Tokens a text keeps as long as recent turns can go instead.
-KEPT_OF_A_TEXT = 256
+#: More room than any conversation takes.
+BOUNDLESS = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,75 +73,103 @@ def fit(
     """
     if keep_recent < 0:
         raise ConfigurationError(f"keep_recent is a number of turns, 0 or more, not {keep_recent}.")
-    if strategy != OFF:
-        strategy_named(strategy)
-    total = count_request(messages, tools, counter)
-    if total <= max_tokens:
-        return Fitted(tuple(messages), total)
+    counter = known(counter)
     if strategy == OFF:
-        raise _too_large(total, max_tokens, "Shorten it, or allow it to be cut (truncate).")
-    costs = [count_message(message, counter) for message in messages]
-    staying = _staying(messages, costs, total - max_tokens, keep_recent, counter)
-    gone = sorted(set(range(len(messages))).difference(staying))
-    dropped = sum(costs[place] for place in gone)
-    shortened = _shorten([messages[place] for place in staying], total - max_tokens - dropped, strategy, counter)
-    if shortened.excess > 0:
-        raise _too_large(
-            total, max_tokens, "What may be cut is not enough: shorten the system text or pinned messages."
+        return _uncut(messages, max_tokens, counter, tools)
+    strategy_named(strategy)
+    room = max_tokens - count_request((), tools, counter)
+    kept = filled(messages, room, keep_recent, strategy, counter)
+    if kept is not None and kept.is_whole:
+        return Fitted(tuple(messages), count_request(messages, tools, counter))
+    lighter = _without_old_thinking(messages)
+    if lighter != list(messages):
+        kept = filled(lighter, room, keep_recent, strategy, counter)
+    if kept is None:
+        raise _too_large(lighter, max_tokens, tools, counter)
+    return _fitted(messages, lighter, kept, tools, counter)
+
+
+def _uncut(messages: Sequence[Message], max_tokens: int, counter: Known, tools: Sequence[Tool]) -> Fitted:
+    total = count_request(messages, tools, counter)
+    if total > max_tokens:
+        text = (
+            f"The request takes {total:,} tokens and {max_tokens:,} are allowed: {total - max_tokens:,} must go. "
+            f"Shorten it, or allow it to be cut (truncate)."
         )
-    cuts = (Cut("dropped turns", _words(messages, gone), dropped),) if gone else ()
-    tokens = count_request(shortened.messages, tools, counter)
-    return Fitted(shortened.messages, tokens, cuts + shortened.cuts, len(gone), shortened.truncated)
+        raise RequestTooLarge(text, tokens=total, allowed=max_tokens)
+    return Fitted(tuple(messages), total)
 
 
-def _staying(
-    messages: Sequence[Message], costs: Sequence[int], excess: int, keep_recent: int, counter: Counter
-) -> list[int]:
-    """The places of the messages that stay: old turns leave first, recent ones only if cutting texts is not enough."""
-    turns = _turns(messages, range(len(messages)))
-    needed = {place for place in turns if messages[place].pinned}
-    if turns:
-        needed |= {exchanges(messages, turns)[-1][0], turns[-1]}
-    old = droppable(messages, turns, needed.union(turns[max(0, len(turns) - keep_recent) :]))
-    gone = _enough(old, costs, excess)
+def _without_old_thinking(messages: Sequence[Message]) -> list[Message]:
+    """The messages, without what the model thought before the last question: no provider reads that.
 
-    spare = [0] * len(messages)
-    for place, _, tokens in long_texts(messages, counter):
-        spare[place.message] += max(0, tokens - KEPT_OF_A_TEXT)
-    staying = [place for place in range(len(messages)) if place not in gone]
-    excess -= sum(costs[place] for place in gone) + sum(spare[place] for place in staying)
-    gains = [cost - saved for cost, saved in zip(costs, spare, strict=True)]
-    gone |= _enough(droppable(messages, _turns(messages, staying), needed), gains, excess)
-    return [place for place in staying if place not in gone]
+    Some even refuse it when what precedes it has changed.
+    """
+    last = next((place for place in reversed(range(len(messages))) if is_question(messages[place])), 0)
+    return [_unthinking(message) if place < last else message for place, message in enumerate(messages)]
 
 
-def _turns(messages: Sequence[Message], places: Iterable[int]) -> list[int]:
-    return [place for place in places if messages[place].role != "system"]
+def _unthinking(message: Message) -> Message:
+    said = tuple(part for part in message.parts if not isinstance(part, Reasoning))
+    return replace(message, parts=said) if said and len(said) < len(message.parts) and not message.pinned else message
 
 
-def _enough(parts: Iterable[list[int]], gains: Sequence[int], excess: int) -> set[int]:
-    """The places in as many of the parts as it takes to gain ``excess`` tokens."""
-    gone: set[int] = set()
-    for part in parts:
-        if excess <= 0:
-            break
-        gone.update(part)
-        excess -= sum(gains[place] for place in part)
-    return gone
+def _fitted(
+    messages: Sequence[Message], lighter: Sequence[Message], kept: Filling, tools: Sequence[Tool], counter: Known
+) -> Fitted:
+    left = kept.messages
+    size = sum(len(text) for message in left for text in texts_of(message.parts))
+    gone = [place for place in range(len(messages)) if place not in kept.places]
+    lightened = [messages[place] for place in sorted(kept.places) if lighter[place] is not messages[place]]
+    truncated = [(grown.where, grown.cut) for grown in kept.grown if grown.cut is not None]
+    cuts = (
+        *_dropped(messages, gone, size, counter),
+        *_forgotten(lightened, size, counter),
+        *cuts_of(messages, truncated, size, counter),
+    )
+    tokens = count_request(left, tools, counter)
+    return Fitted(left, tokens, cuts, len(gone), tuple(cut for _, cut in truncated))
 
 
-def _words(messages: Sequence[Message], gone: Sequence[int]) -> str:
-    oldest = list(gone) == _turns(messages, range(len(messages)))[: len(gone)]
+def _dropped(messages: Sequence[Message], gone: Sequence[int], kept: int, counter: Known) -> Iterator[Cut]:
+    """What to say of turns that were dropped, where ``kept`` characters were not."""
+    if not gone:
+        return
+    turns = [place for place, message in enumerate(messages) if message.role != "system"]
+    oldest = list(gone) == turns[: len(gone)]
     if len(gone) == 1:
-        return "the oldest turn" if oldest else "an older turn"
-    return f"the {len(gone):,} oldest turns" if oldest else f"{len(gone):,} older turns"
+        what = "the oldest turn" if oldest else "an older turn"
+    else:
+        what = f"the {len(gone):,} oldest turns" if oldest else f"{len(gone):,} older turns"
+    yield Cut("dropped turns", what, *loss_of_messages([messages[place] for place in gone], kept, counter))
 
 
-def _shorten(messages: Sequence[Message], excess: int, strategy: str, counter: Counter) -> Shortened:
-    shortened = shorten(messages, excess, KEPT_OF_A_TEXT, strategy, counter)
-    return shortened if shortened.excess <= 0 else shorten(messages, excess, 1, strategy, counter)
+def _forgotten(lightened: Sequence[Message], kept: int, counter: Known) -> Iterator[Cut]:
+    """What to say of the thinking in messages that are kept without it."""
+    if not lightened:
+        return
+    thinking = [part for message in lightened for part in message.parts if isinstance(part, Reasoning)]
+    what = f"the thinking in {len(lightened):,} earlier answers" if len(lightened) > 1 else "the thinking in an answer"
+    yield Cut("dropped thinking", what, *loss_of_parts(thinking, kept, counter))
 
 
-def _too_large(tokens: int, allowed: int, way_out: str) -> RequestTooLarge:
-    message = f"The request takes {tokens:,} tokens and {allowed:,} are allowed. {way_out}"
-    return RequestTooLarge(message, tokens=tokens, allowed=allowed)
+def _too_large(messages: Sequence[Message], allowed: int, tools: Sequence[Tool], counter: Known) -> RequestTooLarge:
+    smallest = Filling(messages, BOUNDLESS, "end", counter)
+    smallest.add(ranked(messages, 0).base, long_texts, 1)
+    least = count_request(smallest.messages, tools, counter)
+    largest, tokens = max(_shares(smallest.messages, tools, counter).items(), key=lambda share: share[1])
+    text = (
+        f"What must stay takes {least:,} tokens and {allowed:,} are allowed: {least - allowed:,} must go. "
+        f"Most of it is {largest} ({tokens:,} tokens): shorten that, or allow more."
+    )
+    return RequestTooLarge(text, tokens=least, allowed=allowed)
+
+
+def _shares(messages: Sequence[Message], tools: Sequence[Tool], counter: Known) -> dict[str, int]:
+    """Tokens of what must stay, by what it is."""
+    shares = {"the last question and turn": 0, "the system text": 0, "pinned messages": 0}
+    for message in messages:
+        system, pinned = message.role == "system", message.pinned
+        name = "the system text" if system else "pinned messages" if pinned else "the last question and turn"
+        shares[name] += count_message(message, counter)
+    return {**shares, "the tools": count_request((), tools, counter) - count_request((), (), counter)}

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from .calibration import calibrated, countable_room
 from .counters import Counter
-from .errors import ConfigurationError
-from .fitting import fit
+from .errors import ConfigurationError, RequestTooLarge
+from .fitting import BOUNDLESS, Fitted, fit
+from .known import known
 from .limits import Amounts, Charge
 from .messages import Extras, Message, Request, Tool
 from .models import Model, Protocol
 from .prices import ceiling
 from .replies import Cut
-from .tokens import TokenCount, bound_request, count_request
+from .tokens import TokenCount, bound_request
 from .usage import Usage
 
 #: Tokens an answer is expected to take under a rule that counts what is produced.
@@ -62,26 +64,33 @@ class CallPlan:
     lowered_from: int | None = None
 
 
-def plan_call(model: Model, messages: tuple[Message, ...], wishes: Wishes, counter: Counter) -> CallPlan:
-    """The plan of one call.
+def plan_call(
+    model: Model, messages: tuple[Message, ...], wishes: Wishes, counter: Counter, note: str = ""
+) -> CallPlan:
+    """The plan of one call; the work is bound by what is sent, not by what is said.
+
+    Args:
+        model: that is called.
+        messages: all that is said, the oldest first.
+        wishes: what is asked of the call.
+        counter: of the model's tokenizer.
+        note: what replies taught about the model's tokens, as the book keeps it.
 
     Raises:
         ConfigurationError: ``max_tokens`` is above what the model writes.
         RequestTooLarge: it cannot be made to fit, or would have to be cut and may not.
     """
+    counter = known(counter)
     max_tokens = answer_bound(model, wishes)
     room = input_room(model, wishes, max_tokens)
-    count = count_request(messages, wishes.tools, counter)
-    cuts: tuple[Cut, ...] = ()
-    if room is not None and count + count.margin > room:
-        target = room * count // (count + count.margin)
-        fitted = fit(
-            messages, target, counter, tools=wishes.tools, keep_recent=wishes.keep_recent, strategy=wishes.truncate
-        )
-        messages, count, cuts = fitted.messages, fitted.tokens, fitted.cuts
+    try:
+        fitted, count = _fitted(messages, wishes, room, counter, note)
+    except RequestTooLarge as error:
+        way_out = _way_out(model, wishes, max_tokens, room)
+        raise RequestTooLarge(f"{error} {way_out}", tokens=error.tokens, allowed=error.allowed) from None
     request = Request(
         model=model.id,
-        messages=messages,
+        messages=fitted.messages,
         max_tokens=max_tokens,
         temperature=wishes.temperature,
         stop=wishes.stop,
@@ -89,7 +98,38 @@ def plan_call(model: Model, messages: tuple[Message, ...], wishes: Wishes, count
         stream=wishes.stream,
         extras=wishes.extras,
     )
-    return CallPlan(model, request, count, _charge(model, request, count, counter), cuts)
+    return CallPlan(model, request, count, _charge(model, request, count, counter), fitted.cuts)
+
+
+def _fitted(
+    messages: tuple[Message, ...], wishes: Wishes, room: int | None, counter: Counter, note: str
+) -> tuple[Fitted, TokenCount]:
+    """What fits into the room with the margin of its count, and that count."""
+
+    def fitted_to(target: int) -> tuple[Fitted, TokenCount]:
+        found = fit(
+            messages, target, counter, tools=wishes.tools, keep_recent=wishes.keep_recent, strategy=wishes.truncate
+        )
+        return found, calibrated(found.tokens, note)
+
+    if room is None:
+        return fitted_to(BOUNDLESS)
+    fitted, count = fitted_to(room)
+    aim = countable_room(room, count)
+    if aim != room and (fitted.cuts or count + count.margin > room):
+        fitted, count = fitted_to(aim)
+    while (excess := count + count.margin - room) > 0:
+        fitted, count = fitted_to(max(0, count.counted - excess))
+    return fitted, count
+
+
+def _way_out(model: Model, wishes: Wishes, max_tokens: int, room: int | None) -> str:
+    if wishes.max_input_tokens is not None and room == wishes.max_input_tokens:
+        return f"Here max_input_tokens ({room:,}) is what allows no more."
+    return (
+        f"The window of {model.name} is {model.context_window or 0:,} tokens and max_tokens keeps {max_tokens:,} of "
+        "them free for the answer: lower it."
+    )
 
 
 def answer_bound(model: Model, wishes: Wishes) -> int:

@@ -1,18 +1,19 @@
-"""Cutting long texts of a conversation, the longest first, until it is short enough.
+"""The texts of a conversation that may be cut, and what to say of those that were.
 
 Only what users and tools said is cut: never the system's text, a pinned message or an answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from .counters import Counter
 from .messages import Message, Part, Text, ToolResult
 from .replies import Cut
-from .truncation import Truncation, truncate
+from .sampling import FEW, Stretch, rounded, sampled
+from .truncation import Truncation
 
 
 class Place(NamedTuple):
@@ -28,51 +29,32 @@ class LongText(NamedTuple):
 
     place: Place
     text: str
-    tokens: int
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
-    """The messages with some texts cut, and how many tokens are still too many."""
-
-    messages: tuple[Message, ...]
-    truncated: tuple[Truncation, ...]
-    cuts: tuple[Cut, ...]
-    excess: int
-
-
-def long_texts(messages: Sequence[Message], counter: Counter) -> list[LongText]:
-    """The texts that may be cut, the longest first, of equal ones the oldest."""
-    found = [LongText(place, text, counter.count(text)) for place, text in _texts(messages)]
-    return sorted(found, key=lambda long: -long.tokens)
+def long_texts(place: int, message: Message) -> Iterator[LongText]:
+    """The texts of a message that may be cut; ``place`` is its own."""
+    if message.role != "user" or message.pinned:
+        return
+    for number, part in enumerate(message.parts):
+        if isinstance(part, Text):
+            yield LongText(Place(place, number, None), part.text)
+        elif isinstance(part, ToolResult):
+            for inner, text in enumerate(part.parts):
+                if isinstance(text, Text):
+                    yield LongText(Place(place, number, inner), text.text)
 
 
-def shorten(messages: Sequence[Message], excess: int, least: int, strategy: str, counter: Counter) -> Shortened:
-    """Cut ``excess`` tokens out of the longest texts, leaving each at least ``least`` tokens."""
-    left, truncated, cuts = list(messages), [], []
-    for place, text, tokens in long_texts(messages, counter):
-        room = max(least, tokens - excess)
-        if excess <= 0 or room >= tokens:
-            break
-        cut = truncate(text, room, strategy, counter, total=tokens)
-        if not cut.text.strip():
-            continue  # providers refuse a blank text
-        left[place.message] = _with_text(left[place.message], place, cut.text)
-        excess -= cut.dropped_tokens
-        truncated.append(cut)
-        cuts.append(Cut("truncated text", _words(messages, place, cut), cut.dropped_tokens))
-    return Shortened(tuple(left), tuple(truncated), tuple(cuts), excess)
+def results(place: int, message: Message) -> Iterator[LongText]:
+    """Those of them that a tool said."""
+    return (text for text in long_texts(place, message) if text.place.inner is not None)
 
 
-def _texts(messages: Sequence[Message]) -> Iterator[tuple[Place, str]]:
-    for m, message in enumerate(messages):
-        if message.role != "user" or message.pinned:
-            continue
-        for p, part in enumerate(message.parts):
-            if isinstance(part, Text):
-                yield Place(m, p, None), part.text
-            elif isinstance(part, ToolResult):
-                yield from ((Place(m, p, i), text.text) for i, text in enumerate(part.parts) if isinstance(text, Text))
+def with_texts(messages: Sequence[Message], texts: Mapping[Place, str]) -> list[Message]:
+    """The messages with other texts at these places."""
+    changed = list(messages)
+    for place, text in texts.items():
+        changed[place.message] = _with_text(changed[place.message], place, text)
+    return changed
 
 
 def _with_text(message: Message, place: Place, text: str) -> Message:
@@ -83,8 +65,40 @@ def _with_text(message: Message, place: Place, text: str) -> Message:
     return replace(message, parts=(*message.parts[: place.part], part, *message.parts[place.part + 1 :]))
 
 
-def _words(messages: Sequence[Message], place: Place, cut: Truncation) -> str:
+def cuts_of(
+    messages: Sequence[Message], truncated: Iterable[tuple[LongText, Truncation]], kept: int, counter: Counter
+) -> Iterator[Cut]:
+    """What to say of texts that were cut, those of one kind together.
+
+    Args:
+        messages: the conversation they stand in.
+        truncated: the texts, whole and cut.
+        kept: characters of what was kept of the conversation.
+        counter: of the model's tokenizer.
+    """
+    kinds: dict[str, list[tuple[str, Truncation]]] = {}
+    for where, cut in truncated:
+        kinds.setdefault(_whose(messages, where.place), []).append((where.text, cut))
+    for whose, texts in kinds.items():
+        cuts = [cut for _, cut in texts]
+        left = sum(cut.tokens for cut in cuts)
+        missing = [Stretch(text, *span) for text, cut in texts for span in cut.cuts]
+        exact = sum(stretch.end - stretch.start for stretch in missing) <= max(FEW, kept)
+        lost = sum(cut.dropped_tokens for cut in cuts) if exact else rounded(sampled(missing, counter))
+        total = f"{left + lost:,} tokens" if exact else f"about {rounded(left + lost):,} tokens"
+        many = f"{len(cuts):,} {_MANY[whose]}" if len(cuts) > 1 else whose
+        yield Cut("truncated text", f"the {cuts[0].strategy} of {many}, {total} long", lost, exact)
+
+
+_MANY = {
+    "your message": "texts of your message",
+    "an earlier message": "texts of earlier messages",
+    "a tool's result": "tools' results",
+}
+
+
+def _whose(messages: Sequence[Message], place: Place) -> str:
+    if place.inner is not None:
+        return "a tool's result"
     is_last = all(message.role != "user" for message in messages[place.message + 1 :])
-    whose = "a tool's result" if place.inner is not None else "your message" if is_last else "an earlier message"
-    total = cut.tokens + cut.dropped_tokens
-    return f"the {cut.strategy} of {whose}, {total:,} tokens long"
+    return "your message" if is_last else "an earlier message"

@@ -245,7 +245,7 @@ def _cut(snapshot: Snapshot) -> Iterable[Row]:
         return
     cell = snapshot.cells[-1]
     cuts = cell.receipt.cuts
-    text = "; ".join(f"{cut.what}: −{cut.tokens:,} tokens" for cut in cuts) or "nothing"
+    text = "; ".join(f"{cut.what}: {cut.loss}" for cut in cuts) or "nothing"
     yield Row("cut", f"Cut in {cell.label}", text, tone="warn" if cuts else "idle")
 
 

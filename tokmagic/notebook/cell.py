@@ -197,7 +197,7 @@ def _bind(shell: InteractiveShell, name: str, reply: Reply) -> None:
 
 def _estimate(quote: Quote) -> Bundle:
     wait = "refused by a limit" if quote.wait_seconds is None else show_seconds(quote.wait_seconds)
-    cuts = "; ".join(f"{cut.what} (−{cut.tokens:,} tokens)" for cut in quote.cuts)
+    cuts = "; ".join(f"{cut.what} ({cut.loss})" for cut in quote.cuts)
     ceiling = show_nanousd(quote.ceiling.nanousd, play=quote.ceiling.play)
     lines = (
         ("model", quote.model),
