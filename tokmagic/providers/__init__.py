@@ -19,5 +19,12 @@ class Provider(Protocol):
             ProviderError: of a kind that says whether it may have run. Keys are redacted.
         """
 
+    async def count_tokens(self, request: Request) -> int | None:
+        """The service's own count of the request's input; None if it has no such call. It costs nothing.
+
+        Raises:
+            ProviderError: the estimate has to do.
+        """
+
     async def aclose(self) -> None:
         """Close its connections."""

@@ -29,4 +29,5 @@ def anthropic_provider(service: Service, key: Secret, timeout: float) -> Transpo
         arguments=("model", "max_tokens", "messages", "stream"),
         status_error=anthropic.APIStatusError,
         connection_error=anthropic.APIConnectionError,
+        count=client.messages.count_tokens,
     )

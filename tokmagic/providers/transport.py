@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -31,6 +31,8 @@ IDLE_SECONDS = 120.0
 CONNECT_SECONDS = 10.0
 #: Seconds given to a reply that is complete to end its connection's turn, so that the next call can use it.
 DRAIN_SECONDS = 0.1
+#: The fields of a body that bear on the count of its input.
+COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking")
 
 
 class Response(Protocol):
@@ -70,6 +72,7 @@ class Transport:
         create: the SDK's call that opens a raw response.
         arguments: the fields ``create`` demands as arguments; the rest of the body goes through untouched.
         status_error, connection_error: the SDK's classes for a refusal and for no connection.
+        count: the SDK's call that only counts the input, where the service has one.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Transport:
     arguments: tuple[str, ...]
     status_error: type[Exception]
     connection_error: type[Exception]
+    count: Callable[..., Awaitable[Any]] | None = None
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """Send the request once; see ``Provider.stream``."""
@@ -101,6 +105,29 @@ class Transport:
         except Exception as error:  # noqa: BLE001 - whatever else an SDK raises ends as one line, without its frames
             what = self._shown(f"{type(error).__name__}: {error}")
             raise StreamBroken(f"{self.name}: the call failed in its SDK ({what}).", provider=self.name) from None
+
+    async def count_tokens(self, request: Request) -> int | None:
+        """Ask for the input's tokens; see ``Provider.count_tokens``."""
+        if self.count is None:
+            return None
+        body = {**self.codec.encode_request(request), **request.extras.body}
+        counted = {field: body[field] for field in COUNTED if field in body}
+        try:
+            answer = await self.count(
+                model=counted.pop("model"),
+                messages=counted.pop("messages"),
+                extra_body=counted or None,
+                extra_headers=dict(request.extras.headers) or None,
+                extra_query=dict(request.extras.query) or None,
+            )
+        except self.status_error as error:
+            raise self._typed(error) from None
+        except self.connection_error as error:
+            raise self._lost(error, began=False) from None
+        tokens = getattr(answer, "input_tokens", None)
+        if not isinstance(tokens, int):
+            raise MalformedReply(f"{self.name} answered with something that is no count.", provider=self.name)
+        return tokens
 
     async def aclose(self) -> None:
         """Close the SDK's connections."""
