@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anthropic.types
@@ -65,6 +66,41 @@ def test_cached_input_is_apart_on_anthropics_wire_and_together_in_core() -> None
 def test_cache_writes_without_a_breakdown_count_as_short_lived() -> None:
     stated = {"input_tokens": 1, "cache_creation_input_tokens": 5, "output_tokens": 2}
     assert MESSAGES.decode_answer(_message(usage=stated)).usage == Usage(6, 0, 5, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("usage", "served"),
+    [
+        ({"service_tier": "standard"}, ""),
+        ({"service_tier": "batch"}, "batch"),
+        ({"service_tier": "standard", "speed": "fast"}, "fast"),
+        ({"service_tier": "standard", "speed": "standard", "inference_geo": "us"}, "us"),
+        ({"inference_geo": "global", "service_tier": 5}, ""),
+    ],
+)
+def test_anthropics_word_for_how_a_call_was_served_is_kept(usage: dict[str, Any], served: str) -> None:
+    stated = {"input_tokens": 1, "output_tokens": 1, **usage}
+    assert MESSAGES.decode_answer(_message(usage=stated)).served == served
+    start = {"type": "message_start", "message": {"id": "i", "model": "m", "usage": stated}}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 2}}
+    decoder = MESSAGES.decoder()
+    for event in (start, end, {"type": "message_stop"}):
+        list(decoder.feed(event["type"], json.dumps(event)))  # type: ignore[call-overload]
+    assert decoder.partial().served == served
+
+
+@pytest.mark.parametrize(("tier", "served"), [("default", ""), ("auto", ""), (None, ""), ("priority", "priority")])
+def test_openais_word_for_how_a_call_was_served_is_kept(tier: str | None, served: str) -> None:
+    body = CHAT.encode_answer(Answer((Text("a"),), Usage(1), "end", "m", "i")) | {"service_tier": tier}
+    assert CHAT.decode_answer(body).served == served
+    responses = CODECS["responses"]
+    body = responses.encode_answer(Answer((Text("a"),), Usage(1), "end", "m", "i")) | {"service_tier": tier}
+    assert responses.decode_answer(body).served == served
+    decoder = CHAT.decoder()
+    chunk = {"id": "i", "model": "m", "choices": [], "service_tier": tier}
+    list(decoder.feed("", json.dumps(chunk)))
+    list(decoder.feed("", json.dumps({"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]})))
+    assert decoder.partial().served == served
 
 
 def _message(**fields: Any) -> dict[str, Any]:

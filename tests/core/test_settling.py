@@ -1,6 +1,6 @@
 """What a call is booked at when it ends: the report, what was counted, nothing, or its ceiling."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -8,8 +8,9 @@ from tokmagic.catalog import demo_models
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import AuthenticationFailed, RateLimited, ServerFailed, StreamBroken
 from tokmagic.core.events import Finished, ReasoningDelta, Started, TextDelta, ToolCallDelta
-from tokmagic.core.messages import Reasoning, Text, user
+from tokmagic.core.messages import Extras, Reasoning, Text, user
 from tokmagic.core.planning import Wishes, plan_call
+from tokmagic.core.prices import Rates
 from tokmagic.core.replies import Answer
 from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.core.usage import Usage
@@ -80,6 +81,57 @@ def test_an_attempt_that_may_have_run_stays_at_its_ceiling(error):
     assert entry.used == PLAN.charge
     assert entry.nanousd == PLAN.charge.ceiling.nanousd
     assert entry.usage.output_tokens == 100
+
+
+UNSEEN = replace(PLAN, model=replace(PLAN.model, thinks_unseen=True))
+
+
+@pytest.mark.parametrize(
+    "events", [(), (TextDelta("deep"),), (TextDelta("deep"), Finished(Answer((Text("deep"),), None, "end", id="m1")))]
+)
+def test_what_a_model_that_thinks_unseen_did_not_report_stays_at_its_ceiling(events):
+    entry = settle(Started("m1"), *events, plan=UNSEEN)
+    assert (entry.state, entry.used) == ("unsettled", PLAN.charge)
+    assert entry.error == "no usage stated by a model that thinks unseen"
+    assert entry.request_id == "m1"
+    assert entry.stop_reason == ("end" if len(events) == 2 else "interrupted")
+
+
+def test_what_a_model_that_thinks_unseen_reported_is_booked():
+    usage = Usage(50, output_tokens=90, reasoning_tokens=80)
+    entry = settle(Finished(Answer((Text("deep"),), usage, "end")), plan=UNSEEN)
+    assert (entry.state, entry.usage, entry.quality) == ("settled", usage, "exact")
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "state"),
+    [
+        (PLAN.model, {"thinking": {"type": "enabled", "budget_tokens": 50}}, "unsettled"),
+        (PLAN.model, {"reasoning_effort": "high"}, "unsettled"),
+        (PLAN.model, {"metadata": {}}, "settled"),
+        (UNSEEN.model, {"thinking": {"type": "disabled"}}, "settled"),
+    ],
+)
+def test_a_request_may_ask_for_thinking_or_for_none(model, body, state):
+    plan = replace(PLAN, model=model, request=replace(PLAN.request, extras=Extras(body=body)))
+    assert settle(Started("m1"), TextDelta("deep"), plan=plan).state == state
+
+
+def test_a_reply_costs_what_its_way_of_being_served_costs():
+    half = tuple((start, Rates(*(rate // 2 for rate in astuple(rates)))) for start, rates in PLAN.model.price.tiers)
+    plan = replace(PLAN, model=replace(PLAN.model, price=replace(PLAN.model.price, served={"flex": half})))
+    usage = Usage(50, output_tokens=10)
+    plain, flex, other = (
+        settle(Finished(Answer((), usage, "end", served=served)), plan=plan) for served in ("", "flex", "scale")
+    )
+    assert flex.nanousd * 2 == plain.nanousd == other.nanousd
+    assert [entry.quality for entry in (plain, flex, other)] == ["exact", "exact", "estimated"]
+
+
+def test_a_reply_that_used_more_than_was_held_is_booked_as_it_is():
+    usage = Usage(10_000, output_tokens=5_000)
+    entry = settle(Finished(Answer((), usage, "end")))
+    assert entry.used.ceiling.nanousd == entry.nanousd > PLAN.charge.ceiling.nanousd
 
 
 def test_an_unpriced_model_costs_unknown_and_never_nothing():

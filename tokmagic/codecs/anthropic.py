@@ -20,6 +20,7 @@ from .anthropic_blocks import (
     STOP_REASONS,
     WIRE_REASONS,
     decode_block,
+    decode_served,
     decode_usage,
     encode_parts,
     encode_usage,
@@ -87,6 +88,7 @@ class MessagesCodec:
             stop_reason=STOP_REASONS.get(reason, "unknown"),
             model=model,
             id=id,
+            served=decode_served(body.get("usage")),
         )
 
     def decoder(self) -> MessagesDecoder:

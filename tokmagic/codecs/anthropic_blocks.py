@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
 
@@ -170,6 +171,15 @@ def decode_usage(body: Any) -> Usage | None:
         if isinstance(step, Mapping) and step.get("type") == "compaction":
             usage += decode_usage(step) or Usage()
     return usage
+
+
+def decode_served(body: Any) -> str:
+    """How a call was served, in Anthropic's word, where that is not the ordinary way: a tier, a speed or a place."""
+    if not isinstance(body, Mapping):
+        return ""
+    place = "us" if body.get("inference_geo") == "us" else ""
+    ways = (body.get("service_tier"), body.get("speed"), place)
+    return next((way for way in ways if isinstance(way, str) and way not in ORDINARY), "")
 
 
 def _optional_text(block: Node, name: str) -> str:

@@ -18,7 +18,7 @@ from tokmagic.core.replies import Answer, StopReason
 from tokmagic.core.usage import Usage
 
 from . import Json, WireError
-from .anthropic_blocks import FAMILY, STOP_REASONS, WIRE_REASONS, decode_usage, encode_usage
+from .anthropic_blocks import FAMILY, STOP_REASONS, WIRE_REASONS, decode_served, decode_usage, encode_usage
 from .failures import failure, one_line
 from .sse import encode_event
 from .wire import compact_json, inner, parse_json
@@ -159,6 +159,7 @@ class MessagesDecoder:
             stop_reason=self._stop_reason(),
             model=message["model"],
             id=message["id"],
+            served=decode_served(self._usage),
         )
 
     def _stop_reason(self) -> StopReason:

@@ -22,6 +22,7 @@ from .chat_messages import (
     WIRE_REASONS,
     answer_message,
     decode_message,
+    decode_served,
     decode_usage,
     encode_turn,
     encode_usage,
@@ -94,6 +95,7 @@ class ChatCodec:
                 stop_reason=FINISH_REASONS.get(reason, "unknown"),
                 model=model.text() if model is not None else "",
                 id=id.text() if id is not None else "",
+                served=decode_served(body),
             )
         except WireError as error:
             raise MalformedReply(f"The reply is no chat completion: {error.message}") from None

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
 
@@ -197,6 +198,12 @@ def encode_usage(usage: Usage) -> Json:
         },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def decode_served(body: Any) -> str:
+    """How a call was served, in the service's word, where that is not the ordinary way: ``flex``, ``priority``."""
+    way = body.get("service_tier") if isinstance(body, Mapping) else None
+    return way if isinstance(way, str) and way not in ORDINARY else ""
 
 
 def decode_usage(body: Any) -> Usage | None:

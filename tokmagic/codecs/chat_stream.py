@@ -18,7 +18,15 @@ from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
 from . import Json, WireError
-from .chat_messages import BROKEN_REASONS, FINISH_REASONS, WIRE_REASONS, decode_usage, encode_call, encode_usage
+from .chat_messages import (
+    BROKEN_REASONS,
+    FINISH_REASONS,
+    WIRE_REASONS,
+    decode_served,
+    decode_usage,
+    encode_call,
+    encode_usage,
+)
 from .failures import failure, one_line
 from .sse import encode_event
 from .wire import compact_json, parse_json
@@ -46,6 +54,7 @@ class ChatDecoder:
         self._calls: dict[int, _Call] = {}
         self._usage: Usage | None = None
         self._reason = ""
+        self._served = ""
         self._done = False
 
     @property
@@ -71,6 +80,7 @@ class ChatDecoder:
         events: list[StreamEvent] = [] if self._begun else self._begin(body)
         if usage := decode_usage(body.get("usage")):
             self._usage = usage
+        self._served = decode_served(body) or self._served
         choices = body.get("choices")
         if choices:
             events += self._delta(choices[0]["delta"])
@@ -132,7 +142,8 @@ class ChatDecoder:
         if self._reason:
             calls = (call for _, call in sorted(self._calls.items()))
             parts += (ToolCall(call.id, call.name, "".join(call.arguments) or "{}") for call in calls)
-        return Answer(tuple(parts), self._usage, FINISH_REASONS.get(self._reason, "unknown"), self._model, self._id)
+        reason = FINISH_REASONS.get(self._reason, "unknown")
+        return Answer(tuple(parts), self._usage, reason, self._model, self._id, self._served)
 
 
 def _text(value: Any) -> str:

@@ -2,6 +2,9 @@
 
 The body is judged before the status, because services answer the same failure with different statuses: an exhausted
 quota comes as 400, 402 or 429, an error may come with status 200, and a proxy may send HTML with any status.
+
+A 503 or 529 is a refusal, which costs nothing, only where the service itself says that it is overloaded. Behind any
+other failure of a server, and behind a proxy's page, the request may have run.
 """
 
 from __future__ import annotations
@@ -42,10 +45,12 @@ _BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthenticationFailed,
     402: QuotaExceeded,
     403: AuthenticationFailed,
+    408: ServerFailed,
     429: RateLimited,
-    503: Overloaded,
-    529: Overloaded,
 }
+_OVERLOADED = frozenset({503, 529})
+_OVERLOADED_CODES = frozenset({"overloaded_error", "overloaded", "server_overloaded", "engine_overloaded", "slow_down"})
+_OVERLOADED_WORDS = re.compile(r"overloaded|(?:at|over|no|insufficient) capacity|slow down", re.I)
 _BY_WORD: Mapping[str, type[ProviderError]] = {
     "authentication_error": AuthenticationFailed,
     "permission_error": AuthenticationFailed,
@@ -134,6 +139,13 @@ def _read_text(text: str) -> Failure:
     return Failure(text)
 
 
+def _says_overloaded(said: Failure) -> bool:
+    """Whether an error with a type or a code of its own, and so no proxy's page, speaks of overload."""
+    return bool(said.words) and bool(
+        _OVERLOADED_CODES.intersection(said.words) or _OVERLOADED_WORDS.search(said.message)
+    )
+
+
 def _kind(status: int | None, said: Failure) -> type[ProviderError]:
     refused = status is None or status < 500
     if refused and (_QUOTA_CODES.intersection(said.words) or "spend_limit" in (said.code or "")):
@@ -143,6 +155,8 @@ def _kind(status: int | None, said: Failure) -> type[ProviderError]:
             return ContextLengthExceeded
         if _QUOTA_WORDS.search(said.message):
             return QuotaExceeded
+    if status in _OVERLOADED and _says_overloaded(said):
+        return Overloaded
     if status is not None and status >= 400:
         return _BY_STATUS.get(status, ServerFailed if status >= 500 else RequestRejected)
     return next((_BY_WORD[word] for word in reversed(said.words) if word in _BY_WORD), MalformedReply)

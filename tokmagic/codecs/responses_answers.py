@@ -14,7 +14,7 @@ from tokmagic.core.messages import Part, ToolCall
 from tokmagic.core.replies import Answer, StopReason
 
 from . import Json, WireError
-from .chat_messages import CHAT
+from .chat_messages import CHAT, decode_served
 from .failures import failure
 from .responses_items import decode_items, decode_usage, encode_usage, output_items
 from .wire import Node, inner
@@ -93,7 +93,8 @@ def decode_answer(body: Any) -> Answer:
         raise StreamBroken(f"The service gave up in the middle of its reply (status {status}).", code=status)
     if status not in ("completed", "incomplete"):
         raise MalformedReply(f"The reply is not over: its status is {status!r:.40}.")
-    return Answer(parts, decode_usage(body.get("usage")), _stop_reason(status, body, parts, refused), model, id)
+    reason = _stop_reason(status, body, parts, refused)
+    return Answer(parts, decode_usage(body.get("usage")), reason, model, id, decode_served(body))
 
 
 def gave_up(error: ProviderError) -> ProviderError:

@@ -14,8 +14,8 @@ TokmagicError
     ├── RateLimited           429: waiting helps
     ├── ContextLengthExceeded the provider counted more than its window
     ├── RequestRejected       any other 4xx
-    ├── Overloaded            503, 529
-    ├── ServerFailed          any other 5xx
+    ├── Overloaded            503 or 529, and the provider says that it is overloaded: the request did not run
+    ├── ServerFailed          any other 5xx, and 408
     ├── ConnectionFailed      no connection was made: the request did not run
     ├── StreamBroken          the reply began and did not end
     └── MalformedReply        a success status over something that is no reply
@@ -157,13 +157,13 @@ class RequestRejected(ProviderError):
 
 
 class Overloaded(ProviderError):
-    """503 or 529: the provider has no room at the moment."""
+    """503 or 529 in the provider's own words: it has no room at the moment, and the request did not run."""
 
     retryable = True
 
 
 class ServerFailed(ProviderError):
-    """Any other failure of the provider (5xx). It may have run, so it stays booked."""
+    """Any other failure of the provider (5xx, 408), or of a proxy before it. It may have run, so it stays booked."""
 
     retryable = True
     may_have_run = True

@@ -1,12 +1,17 @@
 """What a call is booked at when it ends. Pure: from the plan and from what arrived to the entry's last line.
 
-A complete reply is booked at its reported usage. A reply without usage, or one stopped by hand, is booked at what was
-counted: ``at least``. An attempt that surely did not run is given back. One that may have run, unseen, stays at its
-ceiling, ``unsettled``, because a hard budget believes the worst.
+A complete reply is booked at its reported usage, at the price of how it was served. An attempt that surely did not run
+is given back. One that may have run, unseen, stays at its ceiling, ``unsettled``, because a hard budget believes the
+worst.
+
+A reply that states no usage, or was stopped by hand, is booked at what was counted of it: ``at least``. Where the model
+thinks unseen, what can be counted says next to nothing of what was produced, so then too the ceiling is kept, until
+somebody who has seen the bill releases it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .book import Entry
@@ -19,6 +24,9 @@ from .planning import CallPlan, used_charge
 from .prices import cost
 from .replies import Answer, StopReason
 from .usage import Usage
+
+#: Fields of a request with which a caller asks for thinking.
+THINKING = frozenset({"thinking", "reasoning", "reasoning_effort"})
 
 
 @dataclass(slots=True)
@@ -68,11 +76,11 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
     error = outcome.error
     if not outcome.sent or (error is not None and not error.may_have_run):
         return replace(entry, state="released", settled_at=at, error=str(error or "not sent"))
-    if error is not None:
-        return _at_ceiling(entry, plan, outcome, error, at)
+    if error is not None or (_usage_stated(outcome) is None and _thinks_unseen(plan)):
+        return _at_ceiling(entry, plan, outcome, at)
     usage, quality = _usage(plan, outcome, counter)
-    price = cost(plan.model.price, usage, quality)
     answer = outcome.partial()
+    price = cost(plan.model.price, usage, quality, answer.served)
     return replace(
         entry,
         state="settled",
@@ -87,8 +95,9 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
     )
 
 
-def _at_ceiling(entry: Entry, plan: CallPlan, outcome: Outcome, error: ProviderError, at: float) -> Entry:
-    most = entry.charge.ceiling
+def _at_ceiling(entry: Entry, plan: CallPlan, outcome: Outcome, at: float) -> Entry:
+    most, error = entry.charge.ceiling, outcome.error
+    request_id = (error.request_id if error is not None else "") or outcome.partial().id
     return replace(
         entry,
         state="unsettled",
@@ -98,15 +107,30 @@ def _at_ceiling(entry: Entry, plan: CallPlan, outcome: Outcome, error: ProviderE
         nanousd=most.nanousd,
         quality="estimated" if most.nanousd is not None else "unknown",
         play=plan.model.play,
-        request_id=error.request_id or (outcome.started.id if outcome.started else ""),
-        error=str(error),
+        stop_reason=outcome.partial().stop_reason,
+        request_id=request_id or (outcome.started.id if outcome.started else ""),
+        error=str(error or "no usage stated by a model that thinks unseen"),
         duration=at - entry.at,
     )
 
 
+def _usage_stated(outcome: Outcome) -> Usage | None:
+    return outcome.answer.usage if outcome.answer is not None else None
+
+
+def _thinks_unseen(plan: CallPlan) -> bool:
+    """Whether the model may think, at a price, without showing all of it; the request may ask for that, or for none."""
+    body = plan.request.extras.body
+    thinking = body.get("thinking")
+    if isinstance(thinking, Mapping) and thinking.get("type") == "disabled":
+        return False
+    return plan.model.thinks_unseen or not THINKING.isdisjoint(body)
+
+
 def _usage(plan: CallPlan, outcome: Outcome, counter: Counter) -> tuple[Usage, Quality]:
-    if outcome.answer is not None and outcome.answer.usage is not None:
-        return outcome.answer.usage, "exact"
+    reported = _usage_stated(outcome)
+    if reported is not None:
+        return reported, "exact"
     answer = outcome.partial()
     texts = [part.text for part in answer.parts if isinstance(part, Text | Reasoning)]
     counted = sum(counter.count(text) for text in (*texts, *outcome.called))
