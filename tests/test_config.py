@@ -1,10 +1,15 @@
 """Settings come from defaults, then the file, then the environment; what cannot be used is refused by its place."""
 
+import re
+
 import pytest
 
 from tokmagic.config import has_key, key_of, load_settings
 from tokmagic.core.errors import ConfigurationError, MissingKey
-from tokmagic.core.models import Service
+from tokmagic.core.limits import Account, Level, Refused
+from tokmagic.core.models import Model, Service
+from tokmagic.core.receipts import refusal
+from tokmagic.core.words import parse_limit
 
 
 def settings(tmp_path, text="", **environ):
@@ -29,9 +34,76 @@ def test_the_file_sets_and_the_environment_wins(tmp_path):
     assert settings(tmp_path, text).model == "demo/chat"
     found = settings(tmp_path, text, TOKMAGIC_MODEL="demo/small", TOKMAGIC_LIMITS="1 usd/day; 9 usd/month")
     assert found.model == "demo/small"
-    assert [str(limit) for limit in found.limits] == ["$1.00/day", "$9.00/month"]
+    assert [str(limit) for limit in found.limits] == [
+        *("$5.00/day", "200k tokens/session", "$1.00/day", "$9.00/month"),
+    ]
     assert {limit.source for limit in found.limits} == {"config"}
     assert found.max_tokens == 100
+
+
+@pytest.mark.parametrize("variable", ["", " ", ";", " ; ; "])
+def test_the_environment_cannot_take_a_limit_of_the_file_away(tmp_path, variable):
+    assert len(settings(tmp_path, 'limits = "5 usd/day; 1 usd/call"', TOKMAGIC_LIMITS=variable).limits) == 2
+
+
+def test_a_limit_that_cannot_be_used_is_named_by_its_place(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"config.toml: '5 eur/day': the unit 'eur' is not known"):
+        settings(tmp_path, "limits = ['5 eur/day']")
+    with pytest.raises(ConfigurationError, match="TOKMAGIC_LIMITS: '5 eur/day'"):
+        settings(tmp_path, TOKMAGIC_LIMITS="5 eur/day")
+
+
+def test_a_budget_may_warn_at_its_own_share(tmp_path):
+    (limit,) = settings(tmp_path, 'limits = ["5 usd/day for anthropic/*, warn at 60 %"]').limits
+    assert (limit.models, limit.warn_percent) == ("anthropic/*", 60)
+
+
+def test_a_model_gets_a_price_of_ones_own(tmp_path):
+    text = """
+        [prices."ollama/*"]
+        input = "0"
+        output = 0
+        [prices."anthropic/claude-next"]
+        input = "3.00"
+        output = 15.0
+        cache_read = "0.30"
+        """
+    found = settings(tmp_path, text).prices
+    assert list(found) == ["ollama/*", "anthropic/claude-next"]
+    rates = found["anthropic/claude-next"].rates(0)
+    assert (rates.input, rates.output, rates.cache_read) == (3 * 10**9, 15 * 10**9, 3 * 10**8)
+    assert (rates.cache_write, rates.cache_write_1h) == (rates.input, rates.input)
+    assert found["ollama/*"].rates(0).dearest_input == 0
+
+
+def test_the_line_that_a_refusal_shows_is_a_price(tmp_path):
+    model = Model("vllm", "my-own-llama:7b", "chat")
+    level = Level(Account(parse_limit("5 usd/day"), "key", "me"))
+    shown = str(refusal(Refused(level, None, never=True), model))
+    found = settings(tmp_path, re.search("prices.*}", shown)[0]).prices[model.name]
+    assert found.rates(0).output == 15 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("prices = 5", "prices are tables"),
+        ("[prices]\ninput = 5", "prices are tables"),
+        ('[prices."a/b"]\ninput = 5', "input and output are needed"),
+        ('[prices."a/b"]\ninput = 5\noutput = -1', "output = -1 is no price"),
+        ('[prices."a/b"]\ninput = nan\noutput = 1', "input = nan is no price"),
+        ('[prices."a/b"]\ninput = "free"\noutput = 1', "input = 'free' is no price"),
+        ('[prices."a/b"]\ninput = true\noutput = 1', "input = True is no price"),
+        ('[prices."a/b"]\ninput = 1e30\noutput = 1', "is no price"),
+        ('[prices."a/b"]\ninput = 1\noutput = 1\nthoughts = 1', "'thoughts' is not a kind of token"),
+    ],
+)
+def test_a_price_that_cannot_be_used_is_refused_by_its_place(tmp_path, table, why):
+    with pytest.raises(ConfigurationError) as refused:
+        settings(tmp_path, table)
+    assert why in str(refused.value)
+    assert "config.toml" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

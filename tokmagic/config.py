@@ -1,7 +1,14 @@
 """Where settings come from: defaults, then the configuration file, then the environment. Nobody else reads either.
 
 The file is ``config.toml`` in ``$TOKMAGIC_HOME``, else in the platform's configuration folder. A limit that stands
-there or in the environment can be lowered from a notebook, never raised.
+there or in the environment can be lowered from a notebook, never raised. So the limits of the environment come on top
+of the file's and replace none.
+
+A model whose price nobody publishes gets one in the file, in US dollars per million tokens::
+
+    [prices."ollama/*"]
+    input = "0"
+    output = "0"
 """
 
 from __future__ import annotations
@@ -10,13 +17,14 @@ import getpass
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tokmagic.core.errors import ConfigurationError, MissingKey
 from tokmagic.core.limits import Limit
 from tokmagic.core.models import Service
+from tokmagic.core.prices import Price, price_of
 from tokmagic.core.redaction import Secret
 from tokmagic.core.words import parse_limit
 
@@ -40,6 +48,7 @@ class Settings:
         home: folder of the book.
         model: the default model, or None to look for a key.
         limits: set by configuration.
+        prices: the user's own, by pattern over ``provider/model`` names; of several the last one holds.
         ledger: where the book is; a path or a URL.
         user, team: for the scopes of these names.
         max_tokens: default bound of an answer.
@@ -50,6 +59,7 @@ class Settings:
     home: Path
     model: str | None = None
     limits: tuple[Limit, ...] = ()
+    prices: Mapping[str, Price] = field(default_factory=dict)
     ledger: str = ""
     user: str = ""
     team: str = ""
@@ -66,13 +76,16 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """
     home, file = _places(environ)
     values = _read(file)
+    limits = _limits(values.get("limits", ()), str(file))
     for name, variable in VARIABLES.items():
         if environ.get(variable):
             values[name] = environ[variable]
+    variable = VARIABLES["limits"]
     return Settings(
         home=home,
         model=str(values["model"]) if values.get("model") else None,
-        limits=tuple(parse_limit(words, source="config") for words in _words(values.get("limits", ()))),
+        limits=(*limits, *_limits(environ.get(variable, ""), variable)),
+        prices=_prices(values.get("prices", {}), file),
         ledger=str(values.get("ledger") or home / "book.sqlite"),
         user=_user(),
         team=str(values.get("team", "")),
@@ -119,7 +132,7 @@ def _places(environ: Mapping[str, str]) -> tuple[Path, Path]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    known = (*VARIABLES, "max_tokens", "timeout")
+    known = (*VARIABLES, "max_tokens", "timeout", "prices")
     try:
         values = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -130,6 +143,25 @@ def _read(file: Path) -> dict[str, Any]:
         if name not in known:
             raise ConfigurationError(f"{file}: unknown setting {name!r}; the known ones are {', '.join(known)}.")
     return values
+
+
+def _limits(limits: object, place: str) -> tuple[Limit, ...]:
+    try:
+        return tuple(parse_limit(words, source="config") for words in _words(limits))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from None
+
+
+def _prices(tables: object, file: Path) -> dict[str, Price]:
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigurationError(f'{file}: prices are tables such as [prices."ollama/*"] with input and output.')
+    prices = {}
+    for pattern, dollars in tables.items():
+        try:
+            prices[pattern] = price_of(dollars, f"{file}: {pattern}")
+        except ConfigurationError as error:
+            raise ConfigurationError(f'{file}: [prices."{pattern}"]: {error}') from None
+    return prices
 
 
 def _words(limits: object) -> list[str]:

@@ -9,14 +9,17 @@ its ceiling the dearest that it may still turn out to be.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import TypeAlias
 
-from .money import Cost, Quality, worst
+from .errors import ConfigurationError
+from .money import Cost, Quality, nanousd, worst
 from .usage import Usage
 
 MILLION = 1_000_000
+#: The dearest rate there may be: a million dollars per million tokens.
+MAX_RATE = 10**15
 #: What providers call the ordinary way to serve a call, or say where they leave it open.
 ORDINARY = frozenset({"", "auto", "default", "standard"})
 
@@ -104,13 +107,46 @@ def ceiling(price: Price | None, input_tokens: int, output_tokens: int) -> int |
     return -(-(input_tokens * dearest_in + output_tokens * dearest_out) // MILLION)
 
 
-def affordable_output(price: Price, input_tokens: int, nanousd: int) -> int | None:
-    """The most output tokens with which a call's ceiling is within ``nanousd``; None where output costs nothing.
+def price_of(dollars: Mapping[str, object], source: str = "") -> Price:
+    """A price from US dollars per million tokens by kind; cached tokens cost what input costs, where nothing is said.
+
+    Args:
+        dollars: ``input`` and ``output``, and if need be ``cache_read``, ``cache_write`` and ``cache_write_1h``, each a
+            number or its digits.
+        source: where it comes from.
+
+    Raises:
+        ConfigurationError: a kind is missing or unknown, or its price is no finite number of 0 or more.
+    """
+    known = tuple(kind.name for kind in fields(Rates))
+    unknown = [kind for kind in dollars if kind not in known]
+    if unknown or "input" not in dollars or "output" not in dollars:
+        wrong = f"{unknown[0]!r} is not a kind of token" if unknown else "input and output are needed"
+        raise ConfigurationError(f"{wrong}: a price has dollars per million tokens for {', '.join(known)}.")
+    rates = {kind: _rate(kind, dollars[kind]) for kind in known if kind in dollars}
+    rates.setdefault("cache_read", rates["input"])
+    rates.setdefault("cache_write", rates["input"])
+    rates.setdefault("cache_write_1h", rates["cache_write"])
+    return Price(((0, Rates(**rates)),), source=source)
+
+
+def _rate(kind: str, dollars: object) -> int:
+    try:
+        rate = nanousd(str(dollars))
+    except (ArithmeticError, ValueError):
+        rate = -1
+    if not 0 <= rate <= MAX_RATE or isinstance(dollars, bool):
+        raise ConfigurationError(f"{kind} = {dollars!r} is no price: write dollars per million tokens, such as 3.00.")
+    return rate
+
+
+def affordable_output(price: Price, input_tokens: int, left: int) -> int | None:
+    """The most output tokens with which a call's ceiling is within ``left`` nano-dollars; None where they cost nothing.
 
     Negative where not even the input is within it.
     """
     dearest_in, dearest_out = price.dearest(input_tokens)
-    left = nanousd * MILLION - input_tokens * dearest_in
-    if dearest_out == 0 and left >= 0:
+    free = left * MILLION - input_tokens * dearest_in
+    if dearest_out == 0 and free >= 0:
         return None
-    return left // dearest_out if dearest_out else -1
+    return free // dearest_out if dearest_out else -1

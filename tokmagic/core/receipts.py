@@ -50,7 +50,10 @@ def refusal(refused: Refused, model: Model) -> TokmagicError:
     """The error of a refused call: what refused it, the numbers, the way out."""
     limit, needed = refused.level.account.limit, refused.needed
     if needed is None:
-        text = f"{model.name} has no known price, so {limit} cannot be kept: choose a priced model or lift the limit."
+        text = (
+            f"{model.name} has no known price, so {limit} cannot be kept: choose a priced model, or state its dollars "
+            f'per million tokens in config.toml: prices."{model.name}" = {{input = "3.00", output = "15.00"}}.'
+        )
         return BudgetExceeded(text, limit=str(limit), needed=None, left=refused.level.left)
     if limit.full == "wait":
         text = f"The call takes {show_amount(needed, limit.unit)}; {limit} never lets it pass. Send less at once."
