@@ -15,6 +15,8 @@ from tokmagic.core.messages import Message, as_messages
 from tokmagic.core.money import Cost
 from tokmagic.core.prices import cost
 from tokmagic.core.reports import By, ModelTable, Since, UsageTable
+from tokmagic.core.sizes import SafeLimits
+from tokmagic.core.sizes import safe_limits as limits_of
 from tokmagic.core.tokens import TokenCount, count_request, count_text
 from tokmagic.core.truncation import Truncation
 from tokmagic.core.truncation import truncate as truncate_text
@@ -43,13 +45,14 @@ def count(text_or_messages: str | Said, model: str | None = None) -> TokenCount:
     return count_request(as_messages(text_or_messages), (), counter)
 
 
-def truncate(text: str, max_tokens: int, strategy: str = "end", model: str | None = None) -> Truncation:
+def truncate(text: str, max_tokens: int, strategy: str = "smart", model: str | None = None) -> Truncation:
     """Cut a text to at most ``max_tokens``; what was cut is on the result.
 
     Args:
         text: of any length; only what is kept is encoded.
         max_tokens: in tokens of the model.
-        strategy: named after the part it removes: ``end`` or ``start``.
+        strategy: named after the part it removes, ``end``, ``start`` or ``middle``; ``smart`` removes the middle where
+            the text pauses, and marks the gap.
         model: ``provider/model``; None takes the default model.
 
     Raises:
@@ -73,13 +76,31 @@ def chunk(text: str, max_tokens: int, overlap: int = 0, model: str | None = None
     return list(chunk_text(text, max_tokens, _counter(model), overlap=overlap))
 
 
-def fit(messages: str | Said, max_tokens: int, keep_recent: int = 10, model: str | None = None) -> Fitted:
-    """Make a conversation fit into ``max_tokens``: the oldest turns go first, then too long texts are cut.
+def fit(
+    messages: str | Said, max_tokens: int, keep_recent: int = 10, model: str | None = None, strategy: str = "smart"
+) -> Fitted:
+    """Make a conversation fit into ``max_tokens``, losing no more than it must; one that fits is left as it is.
+
+    What goes, in this order: the thinking of earlier answers, most of old tools' results, the oldest turns (a tool
+    call with its results), the middle of long texts, recent turns. The system's text, pinned messages, the last
+    question and the last turn stay, so the outcome is one that every provider takes.
+
+    Args:
+        messages: a text, or the conversation, the oldest message first.
+        max_tokens: of the whole request, in tokens of the model.
+        keep_recent: how many of the newest turns go only after long texts were cut.
+        model: ``provider/model``; None takes the default model.
+        strategy: how texts are cut: ``smart``, ``middle``, ``start`` or ``end``; ``off`` refuses instead of cutting.
+
+    Returns:
+        ``.messages`` and their ``.tokens``; every loss in ``.cuts``; how many messages were ``.dropped``; the texts
+        that were ``.truncated``.
 
     Raises:
-        RequestTooLarge: even the last turn does not fit.
+        RequestTooLarge: what must stay does not fit; the message says how many tokens must go, and what most of it is.
+        ConfigurationError: no such strategy, or a negative ``keep_recent``.
     """
-    return fit_messages(as_messages(messages), max_tokens, _counter(model), keep_recent=keep_recent)
+    return fit_messages(as_messages(messages), max_tokens, _counter(model), keep_recent=keep_recent, strategy=strategy)
 
 
 def price(model: str, usage: Usage) -> Cost:
@@ -126,6 +147,19 @@ def record(model: str, usage: Usage, cost: Cost | float | None = None) -> Entry:
 def models(pattern: str = "") -> ModelTable:
     """The models in the catalogue whose name contains ``pattern``; shown as a table with limits, prices and keys."""
     return reports.model_table(shared_parts(), pattern)
+
+
+def safe_limits(model: str | None = None) -> SafeLimits:
+    """Sensible sizes for a model, in tokens: of an answer, of its thinking, with the extended output, of the input.
+
+    Args:
+        model: ``provider/model``; None takes the default model.
+
+    Raises:
+        UnknownModel: naming the nearest models.
+    """
+    parts = shared_parts()
+    return limits_of(parts.model(model or parts.default_model()[0]))
 
 
 def _counter(name: str | None) -> Counter:

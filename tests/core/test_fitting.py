@@ -1,5 +1,7 @@
 """A conversation that was made to fit is valid, fits, and says what it lost."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from tokmagic.core.messages import (
     user,
 )
 from tokmagic.core.tokens import count_request
+from tokmagic.core.truncation import STRATEGIES
 from tokmagic.tokenizers import counter
 
 EXACT = counter("o200k_base")
@@ -74,7 +77,7 @@ def test_the_oldest_turns_leave_first_and_the_cut_says_how_many_and_how_much():
 
 def test_recent_turns_stay_and_long_texts_are_cut_instead():
     messages = [user("old"), assistant("old"), user(WORDS), assistant("a"), user("last")]
-    fitted = fit(messages, 300, EXACT, keep_recent=3)
+    fitted = fit(messages, 300, EXACT, keep_recent=3, strategy="end")
     assert fitted.dropped == 2
     assert [message.role for message in fitted.messages] == ["user", "assistant", "user"]
     assert fitted.tokens == 300
@@ -108,7 +111,7 @@ def test_a_tool_call_and_its_results_leave_together():
 def test_old_tool_results_are_shortened_before_any_turn_is_dropped_the_oldest_most():
     rounds = [m for n in range(6) for m in (called(f"x{n}"), answered(f"x{n}", text=f"{n} {WORDS * 4}"))]
     messages = [user("question"), *rounds, assistant("answer"), user("last")]
-    fitted = fit(messages, 4_000, EXACT, keep_recent=3)
+    fitted = fit(messages, 4_000, EXACT, keep_recent=3, strategy="end")
     kept = [EXACT.count(m.parts[0].parts[0].text) for m in fitted.messages if isinstance(m.parts[0], ToolResult)]
     assert fitted.dropped == 0
     assert kept[:3] == [256] * 3
@@ -155,7 +158,7 @@ def test_of_what_is_far_too_long_only_samples_are_counted_and_the_loss_says_so()
 
 def test_an_unanswered_call_keeps_its_place_at_the_end():
     messages = [user(WORDS), called("a"), answered("a", text=WORDS)]
-    fitted = fit(messages, 100, EXACT)
+    fitted = fit(messages, 100, EXACT, strategy="end")
     assert [message.role for message in fitted.messages] == ["user", "assistant", "user"]
     assert len(fitted.truncated) == 2
     assert {cut.what.split(",")[0] for cut in fitted.cuts} == {
@@ -167,13 +170,20 @@ def test_an_unanswered_call_keeps_its_place_at_the_end():
 @pytest.mark.parametrize("counted", [EXACT, ESTIMATE], ids=["exact", "estimate"])
 def test_one_long_message_is_cut_to_the_last_token_and_keeps_the_instruction_at_its_start(counted):
     message = user("Summarise this report in ten words. " + "The quick brown fox jumps over it. " * 3_000)
-    fitted = fit([message], 1_000, counted)
+    fitted = fit([message], 1_000, counted, strategy="end")
     assert fitted.messages[0].text.startswith("Summarise this report in ten words. ")
     assert 998 <= fitted.tokens <= 1_000
     (cut,) = fitted.cuts
     total = counted.count(message.text)
     assert cut.tokens == total - counted.count(fitted.messages[0].text)
     assert cut.what == f"the end of your message, {total:,} tokens long"
+
+
+def test_the_middle_is_cut_and_the_gap_is_marked_unless_another_strategy_is_asked_for():
+    fitted = fit([user("Read this. " + WORDS + "Now sum it up.")], 100, EXACT)
+    assert re.fullmatch(r"Read this\. .*characters cut.* Now sum it up\.", fitted.messages[0].text, re.DOTALL)
+    assert fitted.cuts[0].what.startswith("the middle of your message, ")
+    assert 98 <= fitted.tokens <= 100
 
 
 def test_the_start_is_cut_when_asked_to():
@@ -184,7 +194,7 @@ def test_the_start_is_cut_when_asked_to():
 
 def test_the_longest_text_is_cut_first_and_the_others_stay_whole():
     parts = (Text("short one"), Text(WORDS), Image(url="https://example.org/a.png"), Text("short two"))
-    fitted = fit([Message("user", parts)], 1_800, EXACT)
+    fitted = fit([Message("user", parts)], 1_800, EXACT, strategy="end")
     assert fitted.messages[0].parts[0] == parts[0]
     assert fitted.messages[0].parts[2:] == parts[2:]
     assert fitted.tokens == 1_800
@@ -255,7 +265,7 @@ def conversations(draw):
     messages=conversations(),
     share=st.floats(0.02, 1.1),
     keep_recent=st.integers(0, 12),
-    strategy=st.sampled_from(["end", "start"]),
+    strategy=st.sampled_from(sorted(STRATEGIES)),
     counted=st.sampled_from([EXACT, ESTIMATE]),
 )
 def test_whatever_is_fitted_fits_is_valid_adds_up_and_stays_the_same(messages, share, keep_recent, strategy, counted):
@@ -274,14 +284,18 @@ def test_whatever_is_fitted_fits_is_valid_adds_up_and_stays_the_same(messages, s
         m for m in fitted.messages if m.role == "system" or m.pinned
     ]
     places = iter(messages)
-    assert all(any(_is_part_of(left, whole) for whole in places) for left in fitted.messages)
+    assert all(any(_is_part_of(left, whole, strategy) for whole in places) for left in fitted.messages)
     assert (
         fit(fitted.messages, allowed, counted, keep_recent=keep_recent, strategy=strategy).messages == fitted.messages
     )
 
 
-def _is_part_of(left, whole):
+def _is_part_of(left, whole, strategy):
     return left.role == whole.role and all(
-        new == old or not isinstance(new, Text) or (isinstance(old, Text) and new.text in old.text)
+        new == old or not isinstance(new, Text) or (isinstance(old, Text) and _is_cut_of(new.text, old.text, strategy))
         for new, old in zip(left.parts, whole.parts, strict=False)
     )
+
+
+def _is_cut_of(new, old, strategy):
+    return strategy in ("middle", "smart") or new in old

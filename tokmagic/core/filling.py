@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from .exchanges import ranked
+from .exchanges import Ranks, ranked
 from .known import Known
 from .messages import Message
 from .sampling import texts_of
@@ -79,6 +80,15 @@ class Filling:
         self.places.update(taken)
         return True
 
+    def add_whole(self, places: Sequence[int]) -> bool:
+        """The same with nothing cut; what is likely to be too long is not even counted."""
+        size = 0
+        for place in reversed(places):
+            size += sum(map(len, texts_of(self._messages[place].parts)))
+            if size > LONG * self.left:
+                return False
+        return self.add(places, _nothing, SHORT)
+
     def grow(self, texts: Iterable[Grown]) -> bool:
         """Let texts grow into the room that is left, one after the other; whether all are whole then."""
         whole = True
@@ -115,24 +125,30 @@ class Filling:
 
 def filled(messages: Sequence[Message], room: int, keep_recent: int, strategy: str, counter: Known) -> Filling | None:
     """As much of a conversation as finds room in so many tokens; None if not even what must stay does."""
+    filling = Filling(messages, room, strategy, counter)
+    if filling.add_whole(range(len(messages))):
+        return filling
     ranks = ranked(messages, keep_recent)
-    for least in (SHORT, 1):
-        filling = Filling(messages, room, strategy, counter)
-        if filling.add(ranks.base, long_texts, least):
-            break
-    else:
-        return None
-    recent = least == SHORT and all(filling.add(part, long_texts, SHORT) for part in ranks.recent)
-    whole = filling.grow(sorted(filling.grown, key=_by_length))
-    if recent and whole:
-        new = len(filling.grown)
+    if filling.add_whole([*chain(*reversed(ranks.recent)), *ranks.base]) or _add_short(filling, ranks):
+        known = len(filling.grown)
         for part in ranks.old:
             if not filling.add(part, results, SHORT):
                 break
-        filling.grow(filling.grown[new:])
-    return filling
+        filling.grow(filling.grown[known:])
+    return filling if filling.places else None
+
+
+def _add_short(filling: Filling, ranks: Ranks) -> bool:
+    """Let in what must stay and what is recent, long texts cut; whether all of it is in and whole in the end."""
+    least = next((least for least in (SHORT, 1) if filling.add(ranks.base, long_texts, least)), 0)
+    recent = least == SHORT and all(filling.add(part, long_texts, SHORT) for part in ranks.recent)
+    return filling.grow(sorted(filling.grown, key=_by_length)) and recent
 
 
 def _by_length(text: Grown) -> tuple[int, int]:
     """The shortest first, of equal ones the newest: what comes last is cut most."""
     return len(text.where.text), -text.where.place.message
+
+
+def _nothing(_place: int, _message: Message) -> Iterable[LongText]:
+    return ()

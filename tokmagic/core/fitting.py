@@ -55,7 +55,7 @@ def fit(
     *,
     tools: Sequence[Tool] = (),
     keep_recent: int = 10,
-    strategy: str = "end",
+    strategy: str = "smart",
 ) -> Fitted:
     """Make a conversation fit into ``max_tokens``, counted with ``count_request``; one that fits is left as it is.
 
@@ -81,8 +81,9 @@ def fit(
     kept = filled(messages, room, keep_recent, strategy, counter)
     if kept is not None and kept.is_whole:
         return Fitted(tuple(messages), count_request(messages, tools, counter))
-    lighter = _without_old_thinking(messages)
-    if lighter != list(messages):
+    lighter = messages
+    if any(isinstance(part, Reasoning) for message in messages for part in message.parts):
+        lighter = _without_old_thinking(messages)
         kept = filled(lighter, room, keep_recent, strategy, counter)
     if kept is None:
         raise _too_large(lighter, max_tokens, tools, counter)

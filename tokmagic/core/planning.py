@@ -41,7 +41,7 @@ class Wishes:
     default_max_tokens: int = 4_096
     max_input_tokens: int | None = None
     keep_recent: int = 10
-    truncate: str = "end"
+    truncate: str = "smart"
     temperature: float | None = None
     stop: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()

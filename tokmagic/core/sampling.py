@@ -16,7 +16,7 @@ from .messages import Compaction, Image, Message, Part, Reasoning, Text, ToolCal
 from .tokens import PER_MESSAGE, count_message
 
 #: How many samples, and characters of one.
-SAMPLES, SAMPLE = 32, 512
+SAMPLES, SAMPLE = 24, 512
 #: Characters that are counted in any case.
 FEW = 131_072
 #: Digits of a sampled number that are stated.
@@ -40,7 +40,7 @@ class Loss(NamedTuple):
 
 def loss_of_messages(messages: Sequence[Message], kept: int, counter: Counter) -> Loss:
     """What messages would add to a request that keeps ``kept`` characters."""
-    texts = [text for message in messages for text in texts_of(message.parts)]
+    texts = list(texts_of(part for message in messages for part in message.parts))
     if sum(map(len, texts)) <= max(FEW, kept):
         return Loss(sum(count_message(message, counter) for message in messages), True)
     images = Message("user", tuple(part for message in messages for part in message.parts if isinstance(part, Image)))

@@ -87,9 +87,12 @@ def cuts_of(
         lost = sum(cut.dropped_tokens for cut in cuts) if exact else rounded(sampled(missing, counter))
         total = f"{left + lost:,} tokens" if exact else f"about {rounded(left + lost):,} tokens"
         many = f"{len(cuts):,} {_MANY[whose]}" if len(cuts) > 1 else whose
-        yield Cut("truncated text", f"the {cuts[0].strategy} of {many}, {total} long", lost, exact)
+        removed = _REMOVED.get(cuts[0].strategy, cuts[0].strategy)
+        yield Cut("truncated text", f"the {removed} of {many}, {total} long", lost, exact)
 
 
+#: What a strategy removes, where its name is not the word for that.
+_REMOVED = {"smart": "middle"}
 _MANY = {
     "your message": "texts of your message",
     "an earlier message": "texts of earlier messages",
