@@ -1,0 +1,114 @@
+"""Who waits for what, and who is let go first, in invented time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tokmagic.gate import FEW, Gate
+from tokmagic.turns import Turns
+
+from .clock import run
+
+
+def test_few_calls_pass_before_the_first_reply_and_all_after_it() -> None:
+    async def main() -> list[int]:
+        gate, inside, seen = Gate(), 0, list[int]()
+
+        async def call(number: int) -> None:
+            nonlocal inside
+            async with gate.passage():
+                inside += 1
+                seen.append(inside)
+                await asyncio.sleep(1 + number)
+                gate.open()
+                await asyncio.sleep(5)
+                inside -= 1
+
+        await asyncio.gather(*(call(number) for number in range(9)))
+        return seen
+
+    assert run(main()) == [*range(1, FEW + 1), *range(FEW + 1, 10)]
+
+
+def test_a_failed_call_makes_way_for_the_next_although_the_gate_is_narrow() -> None:
+    async def main() -> float:
+        gate = Gate(few=1)
+
+        async def failing() -> None:
+            async with gate.passage():
+                await asyncio.sleep(2)
+                raise ConnectionError
+
+        async def next_one() -> float:
+            await asyncio.sleep(1)
+            assert gate.narrow
+            async with gate.passage():
+                return asyncio.get_running_loop().time()
+
+        return (await asyncio.gather(failing(), next_one(), return_exceptions=True))[1]  # type: ignore[return-value]
+
+    assert run(main()) == 2
+
+
+def test_a_refusal_closes_an_open_gate_for_as_long_as_it_asked() -> None:
+    async def main() -> float:
+        gate = Gate()
+        gate.open()
+        gate.close_for(7)
+        gate.close_for(3)
+        async with gate.passage():
+            return asyncio.get_running_loop().time()
+
+    assert run(main()) == 7
+
+
+def test_a_sleeper_sleeps_as_long_as_it_was_told() -> None:
+    async def main() -> float:
+        with Turns().place("a") as place:
+            await place.sleep(12.5)
+        return asyncio.get_running_loop().time()
+
+    assert run(main()) == 12.5
+
+
+async def ends(turns: Turns, waits: dict[str, tuple[float, ...]], wake_at: float | None) -> dict[str, float]:
+    """When each sleeper was through with its waits, one after the other; all queue in the order given."""
+    ended: dict[str, float] = {}
+
+    async def one(name: str) -> None:
+        with turns.place(name) as place:
+            for seconds in waits[name]:
+                await place.sleep(seconds)
+        ended[name] = asyncio.get_running_loop().time()
+
+    async with asyncio.TaskGroup() as group:
+        for name in waits:
+            group.create_task(one(name))
+        if wake_at is not None:
+            await asyncio.sleep(wake_at)
+            turns.wake()
+    return ended
+
+
+def test_room_that_comes_back_wakes_the_first_and_each_that_goes_wakes_the_next() -> None:
+    assert run(ends(Turns(), {"a": (50,), "b": (60,), "c": (70, 5)}, wake_at=10)) == {"a": 10, "b": 10, "c": 15}
+
+
+def test_who_is_not_the_first_is_not_woken() -> None:
+    assert run(ends(Turns(), {"a": (50, 30), "b": (60,)}, wake_at=10)) == {"a": 40, "b": 40}
+
+
+def test_who_goes_out_of_turn_wakes_nobody() -> None:
+    assert run(ends(Turns(), {"a": (50,), "b": (20,), "c": (60,)}, wake_at=None)) == {"b": 20, "a": 50, "c": 50}
+
+
+def test_a_sleeper_that_is_cancelled_leaves_its_place_to_the_next() -> None:
+    async def main() -> dict[str, float]:
+        turns = Turns()
+        cancelled = asyncio.create_task(ends(turns, {"a": (50,)}, None))
+        rest = asyncio.create_task(ends(turns, {"b": (80,)}, None))
+        await asyncio.sleep(30)
+        cancelled.cancel()
+        return await rest
+
+    assert run(main()) == {"b": 30}
