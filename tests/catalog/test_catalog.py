@@ -8,6 +8,7 @@ import pytest
 
 from tokmagic import catalog
 from tokmagic.core.errors import UnknownModel
+from tokmagic.core.images import COMMON, Patches, Tiles
 from tokmagic.core.models import Service
 from tokmagic.core.prices import Price, Rates, ceiling, cost
 from tokmagic.core.usage import Usage
@@ -19,6 +20,7 @@ SERVICES = {
     "deepseek": Service("deepseek", "chat"),
     "openrouter": Service("openrouter", "chat", open=True),
     "ollama": Service("ollama", "chat", open=True),
+    "mistral": Service("mistral", "chat"),
 }
 
 
@@ -43,7 +45,33 @@ def test_openai_families_have_their_public_tokenizer(name, tokenizer):
     assert find(f"openai/{name}").tokenizer == tokenizer
 
 
-@pytest.mark.parametrize("name", ["openai/gpt-6-sol", "anthropic/claude-opus-5-5", "deepseek/deepseek-v4-pro"])
+@pytest.mark.parametrize(
+    ("name", "tokenizer"),
+    [
+        ("deepseek/deepseek-v4-pro", "deepseek"),
+        ("mistral/mistral-nemo", "tekken"),
+        ("mistral/mistral-tiny", "estimate"),
+    ],
+)
+def test_who_publishes_a_tokenizer_is_counted_with_it(name, tokenizer):
+    assert find(name).tokenizer == tokenizer
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("openai/gpt-4o", Tiles(85, 170)),
+        ("openai/gpt-4o-mini", Tiles(2_833, 5_667)),
+        ("openai/gpt-5", Tiles(70, 140)),
+        ("openai/gpt-5-mini", Patches(32, 1_536, percent=162)),
+        ("anthropic/claude-sonnet-5-5", COMMON),
+    ],
+)
+def test_an_image_is_counted_by_its_models_rule(name, rule):
+    assert find(name).images == rule
+
+
+@pytest.mark.parametrize("name", ["openai/gpt-6-sol", "anthropic/claude-opus-5-5"])
 def test_without_a_public_tokenizer_tokens_are_estimated(name):
     assert find(name).tokenizer == "estimate"
 

@@ -18,6 +18,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tokmagic.core.errors import UnknownModel
+from tokmagic.core.images import ImageRule, Patches, Tiles
 from tokmagic.core.limits import covers
 from tokmagic.core.models import ESTIMATE, Model, Service
 from tokmagic.core.money import nanousd
@@ -129,6 +130,8 @@ def _described(service: Service, id: str, listed: str, price: Price | None, wind
     for row in _data()["facts"]:
         if any(fnmatchcase(f"{service.name}/{name}".lower(), row["match"]) for name in (id, listed)):
             facts |= {name: value for name, value in row.items() if name != "match"}
+    if "images" in facts:
+        facts["images"] = _image_rule(facts["images"])
     return Model(
         provider=service.name,
         id=id,
@@ -137,6 +140,10 @@ def _described(service: Service, id: str, listed: str, price: Price | None, wind
         listed=f"{service.name}/{listed}" if listed != id else "",
         **facts,
     )
+
+
+def _image_rule(row: Mapping[str, int]) -> ImageRule:
+    return Tiles(**row) if "base" in row else Patches(**row)
 
 
 def _nearest(name: str, services: Mapping[str, Service]) -> str:

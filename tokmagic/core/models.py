@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from .images import COMMON, ImageRule
 from .limits import Limit
 from .prices import Price
 
@@ -42,6 +43,7 @@ class Model:
         max_output_tokens: the longest answer, in tokens; None if unknown.
         tokenizer: name of the tokenizer, or ``estimate`` where none is public.
         price: None if unknown; a money limit then refuses.
+        images: what an image takes.
         rates: the provider's per-minute limits, where they are known beforehand.
         listed: the name it has in the catalogue, where ``id`` is another name for the same model.
         thinks_unseen: whether it thinks, at a price, without showing all of that.
@@ -56,6 +58,7 @@ class Model:
     context_window: int | None = None
     max_output_tokens: int | None = None
     tokenizer: str = ESTIMATE
+    images: ImageRule = COMMON
     price: Price | None = None
     rates: tuple[Limit, ...] = ()
     listed: str = ""
