@@ -38,6 +38,11 @@ def test_what_the_provider_asks_for_is_obeyed_and_never_undercut() -> None:
     assert POLICY.pause(asked, 1, 1.0) == 8.75
 
 
+def test_clients_told_to_return_at_once_spread_like_those_told_nothing() -> None:
+    asked = RateLimited("slow down", retry_after=0.02)
+    assert [POLICY.pause(asked, attempt, 0.5) for attempt in (1, 2, 3)] == [0.27, 0.52, 1.02]
+
+
 def test_a_longer_wait_than_anyone_should_wait_unseen_is_final() -> None:
     assert POLICY.pause(RateLimited("tomorrow", retry_after=30.1), 1, 0.0) is None
     assert POLICY.pause(RateLimited("soon", retry_after=30.0), 1, 0.0) == 30.0
