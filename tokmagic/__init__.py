@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tokmagic.api import models as models
     from tokmagic.api import price as price
     from tokmagic.api import record as record
+    from tokmagic.api import safe_limits as safe_limits
     from tokmagic.api import truncate as truncate
     from tokmagic.api import usage as usage
     from tokmagic.client import AsyncClient as AsyncClient
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from tokmagic.core.replies import Reply as Reply
     from tokmagic.core.usage import Usage as Usage
     from tokmagic.corridor import Quote as Quote
+    from tokmagic.guarding import guard as guard
     from tokmagic.hooks import on_entry as on_entry
     from tokmagic.notebook import load_ipython_extension as load_ipython_extension
     from tokmagic.notebook import unload_ipython_extension as unload_ipython_extension
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "tokmagic.api": ("chunk", "count", "fit", "models", "price", "record", "truncate", "usage"),
+    "tokmagic.api": ("chunk", "count", "fit", "models", "price", "record", "safe_limits", "truncate", "usage"),
     "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
     "tokmagic.corridor": ("Quote",),
@@ -62,6 +64,7 @@ _HOMES = {
     "tokmagic.core.messages": ("Image", "Message", "Text"),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),
+    "tokmagic.guarding": ("guard",),
     "tokmagic.hooks": ("on_entry",),
     "tokmagic.notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "tokmagic.sync": ("Client",),

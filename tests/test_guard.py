@@ -1,0 +1,493 @@
+"""Raw SDK clients under the book, against the embedded server: the real SDKs, sync and async, streamed and retried."""
+
+import asyncio
+import gzip
+import json
+import threading
+
+import anthropic
+import httpx2
+import openai
+import pytest
+
+import tokmagic as tm
+from tokmagic.codecs.overheard import Overheard
+from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs.sent import read_sent
+from tokmagic.core.errors import StreamBroken
+from tokmagic.core.settling import Outcome
+from tokmagic.core.words import parse_limit
+from tokmagic.doors import Door
+from tokmagic.guarding import guard, guard_every_client, guards_every_client, release_every_client
+
+HELLO = [{"role": "user", "content": "Tell me about rivers."}]
+KEY = "sk-test-0000000000000000"
+
+
+class Faulty(httpx2.BaseTransport):
+    """The real transport, after it answered the first requests with these statuses."""
+
+    def __init__(self, *statuses, error=None):
+        self.statuses = list(statuses)
+        self.real = httpx2.HTTPTransport()
+        self.sent = 0
+        self.error = error
+
+    def handle_request(self, request):
+        self.sent += 1
+        if self.error is not None:
+            raise self.error
+        if self.statuses:
+            body = {"type": "error", "error": {"type": "api_error", "message": "injected"}}
+            return httpx2.Response(self.statuses.pop(0), json=body, headers={"retry-after-ms": "1"})
+        return self.real.handle_request(request)
+
+    def close(self):
+        self.real.close()
+
+
+class Clients:
+    """SDK clients of the embedded server, guarded by the book of one test."""
+
+    def __init__(self, server, parts):
+        self.server, self.parts = server, parts
+        self.opened = []
+
+    def guarded(self, client, **options):
+        copy = guard(client, provider="demo", parts=self.parts, **options)
+        self.opened += [copy, client]
+        return copy
+
+    def anthropic(self, *limits, transport=None, **options):
+        http = httpx2.Client(transport=transport or Faulty())
+        client = anthropic.Anthropic(base_url=self.server.url, api_key=self.server.token, http_client=http, **options)
+        return self.guarded(client, limits=limits)
+
+    def openai(self, *limits, transport=None, **options):
+        http = httpx2.Client(transport=transport or Faulty())
+        url = f"{self.server.url}/v1"
+        client = openai.OpenAI(base_url=url, api_key=self.server.token, http_client=http, **options)
+        return self.guarded(client, limits=limits)
+
+    @property
+    def entries(self):
+        return self.parts.ledger.entries()
+
+
+def say(client, **options):
+    """One whole answer of either SDK, and its usage in and out."""
+    if isinstance(client, anthropic.Anthropic):
+        said = client.messages.create(model="claude", max_tokens=50, messages=HELLO, **options)
+        return said.content[0].text, said.usage.input_tokens, said.usage.output_tokens
+    said = client.chat.completions.create(model="chat", max_tokens=50, messages=HELLO, **options)
+    return said.choices[0].message.content, said.usage.prompt_tokens, said.usage.completion_tokens
+
+
+def streamed(client):
+    """A stream of either SDK, with its usage."""
+    if isinstance(client, anthropic.Anthropic):
+        return client.messages.create(model="claude", max_tokens=50, messages=HELLO, stream=True)
+    usage = {"include_usage": True}
+    return client.chat.completions.create(
+        model="chat", max_tokens=50, messages=HELLO, stream=True, stream_options=usage
+    )
+
+
+def said_in(event):
+    """What one event of a stream of either SDK says."""
+    if hasattr(event, "choices"):
+        return (event.choices[0].delta.content or "") if event.choices else ""
+    return event.delta.text if event.type == "content_block_delta" else ""
+
+
+@pytest.fixture
+def clients(server, parts):
+    made = Clients(server, parts)
+    yield made
+    for client in made.opened:
+        client.close()
+
+
+@pytest.fixture(params=["anthropic", "openai"])
+def make(clients, request):
+    return getattr(clients, request.param)
+
+
+def test_a_call_is_settled_at_the_usage_its_reply_states(make, clients):
+    text, read, written = say(make())
+    assert text
+    (entry,) = clients.entries
+    assert (entry.state, entry.quality, entry.attempt, entry.kind) == ("settled", "exact", 1, "call")
+    assert (entry.usage.input_tokens, entry.usage.output_tokens) == (read, written)
+    assert entry.nanousd > 0
+
+
+def test_a_stream_reaches_its_reader_unchanged_and_is_settled_exactly(make, clients):
+    client = make()
+    text, read, written = say(client)
+    with streamed(client) as events:
+        assert "".join(map(said_in, events)) == text
+    entry = clients.entries[0]
+    assert (entry.state, entry.quality) == ("settled", "exact")
+    assert (entry.usage.input_tokens, entry.usage.output_tokens) == (read, written)
+    assert entry.first_token is not None
+
+
+def test_a_stream_left_half_way_is_settled_at_least_at_what_had_come(make, clients):
+    with streamed(make()) as events:
+        for _, _ in zip(range(4), events, strict=False):
+            pass
+    (entry,) = clients.entries
+    assert (entry.state, entry.quality) == ("settled", "at least")
+    assert entry.usage.input_tokens > 0
+
+
+def test_what_is_read_raw_is_settled_too(clients):
+    client = clients.openai()
+    raw = client.chat.completions.with_raw_response.create(model="chat", max_tokens=50, messages=HELLO)
+    with client.chat.completions.with_streaming_response.create(model="chat", max_tokens=50, messages=HELLO) as reply:
+        body = reply.read()
+    written = raw.parse().usage.completion_tokens
+    assert json.loads(body)["usage"]["completion_tokens"] == written
+    found = [(entry.state, entry.quality, entry.usage.output_tokens) for entry in clients.entries]
+    assert found == [("settled", "exact", written)] * 2
+
+
+@pytest.mark.parametrize("limit", ["0.000001 usd/day", "20 tokens/session"])
+def test_what_a_budget_does_not_allow_is_never_sent(make, clients, limit):
+    transport = Faulty()
+    client = make(limit, transport=transport)
+    for call in (say, streamed):
+        with pytest.raises(tm.BudgetExceeded, match="nothing was sent"):
+            call(client)
+    assert transport.sent == 0
+    assert clients.entries == ()
+
+
+def test_every_retry_of_the_sdk_is_an_attempt_in_the_book(make, clients):
+    transport = Faulty(500, 429)
+    assert say(make(transport=transport, max_retries=2))[0]
+    assert transport.sent == 3
+    entries = sorted(clients.entries, key=lambda entry: entry.attempt)
+    assert [(entry.attempt, entry.state) for entry in entries] == [
+        (1, "unsettled"), (2, "released"), (3, "settled"),
+    ]  # fmt: skip
+    assert len({entry.call for entry in entries}) == 1
+    assert entries[0].nanousd == entries[0].charge.ceiling.nanousd
+
+
+def test_retries_end_where_the_budget_does(make, clients):
+    say(make())
+    (first,) = clients.entries
+    budget = first.nanousd + 3 * first.charge.ceiling.nanousd
+    transport = Faulty(*[500] * 9)
+    client = make(f"{budget / 1e9:.9f} usd/day", transport=transport, max_retries=8)
+    with pytest.raises(tm.BudgetExceeded):
+        say(client)
+    assert transport.sent == 3
+
+
+def test_a_connection_that_never_was_costs_nothing_and_one_that_broke_may_have_run(make, clients):
+    for error, state in ((httpx2.ConnectError("no"), "released"), (httpx2.ReadTimeout("silence"), "unsettled")):
+        with pytest.raises((anthropic.APIConnectionError, openai.APIConnectionError)):
+            say(make(transport=Faulty(error=error), max_retries=0))
+        assert clients.entries[0].state == state
+
+
+def test_a_refusal_of_the_service_costs_nothing_and_is_raised_as_the_sdk_raises_it(make, clients):
+    with pytest.raises((anthropic.BadRequestError, openai.BadRequestError)):
+        say(make(), extra_body={"temperature": 9})
+    assert [entry.state for entry in clients.entries] == ["released"]
+
+
+def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts, server):
+    now, slept = [1_800_000_000.0], []
+    parts = make_parts(server=server, clock=lambda: now[0])
+
+    def sleep(seconds):
+        slept.append((seconds, parts.gauge.snapshot((), (), ()).pause))
+        now[0] += seconds
+
+    door = Door(parts, lambda: [parse_limit("2 requests/minute")], provider="demo", sleep=sleep)
+    http = httpx2.Client(transport=Faulty())
+    plain = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, http_client=http)
+    with door.guarded(plain) as client:
+        for _ in range(3):
+            say(client)
+    (wait,) = slept
+    assert wait[0] == pytest.approx(30, abs=1)
+    assert "2 requests/minute" in wait[1].reason
+    assert parts.ledger.entries()[0].waited == wait[0]
+
+
+def test_a_wait_that_is_interrupted_gives_up_its_place_and_sends_nothing(clients, make_parts, server):
+    parts = make_parts(server=server)
+
+    def interrupt(seconds):
+        raise KeyboardInterrupt
+
+    door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", sleep=interrupt)
+    transport = Faulty()
+    plain = openai.OpenAI(
+        base_url=f"{server.url}/v1", api_key=server.token, http_client=httpx2.Client(transport=transport)
+    )
+    with door.guarded(plain) as client:
+        say(client)
+        with pytest.raises(KeyboardInterrupt):
+            say(client)
+    assert transport.sent == 1
+    assert len(parts.ledger.entries()) == 1
+
+
+@pytest.mark.parametrize("sdk", ["anthropic", "openai"])
+def test_eight_threads_never_pass_a_budget(clients, sdk):
+    make = getattr(clients, sdk)
+    say(make())
+    worst, paid = clients.entries[0].charge.ceiling.nanousd, clients.entries[0].nanousd
+    budget = paid + 5 * worst
+    client, refused = make(f"{budget / 1e9:.9f} usd/day"), []
+
+    def work():
+        for _ in range(4):
+            try:
+                say(client)
+            except tm.BudgetExceeded as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    spent = sum(entry.nanousd for entry in clients.entries)
+    assert refused
+    assert budget - worst - paid < spent <= budget
+
+
+ASYNCHRONOUS = {"anthropic": (anthropic.AsyncAnthropic, "", "claude"), "openai": (openai.AsyncOpenAI, "/v1", "chat")}
+
+
+@pytest.mark.parametrize("sdk", ASYNCHRONOUS)
+def test_asynchronous_clients_obey_the_same_book(server, parts, runner, sdk):
+    kind, path, model = ASYNCHRONOUS[sdk]
+    options = {"model": model, "max_tokens": 50, "messages": HELLO}
+
+    def create(client, **more):
+        return (client.messages if sdk == "anthropic" else client.chat.completions).create(**options, **more)
+
+    async def calls():
+        plain = kind(base_url=server.url + path, api_key=server.token)
+        async with guard(plain, provider="demo", parts=parts) as client:
+            await create(client)
+            async for _ in await create(client, stream=True):
+                pass
+            stream = await create(client, stream=True)
+            await anext(aiter(stream))
+            await stream.close()
+            with pytest.raises(tm.BudgetExceeded):
+                await create(guard(client, provider="demo", parts=parts, limits=["1 tokens/session"]))
+
+    runner.run(calls())
+    left, streamed, whole = parts.ledger.entries()
+    assert (whole.state, whole.quality) == ("settled", "exact")
+    assert streamed.usage.input_tokens == whole.usage.input_tokens
+    assert (left.state, left.quality) == ("settled", "at least")
+
+
+def test_an_asynchronous_wait_lets_the_loop_go_on_and_cancelling_it_sends_nothing(server, parts, runner):
+    asleep, transport = asyncio.Event(), httpx2.AsyncHTTPTransport()
+
+    async def sleep(seconds):
+        asleep.set()
+        await asyncio.Event().wait()
+
+    async def calls():
+        door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", sleep_async=sleep)
+        url, http = f"{server.url}/v1", httpx2.AsyncClient(transport=transport)
+        async with door.guarded(openai.AsyncOpenAI(base_url=url, api_key=server.token, http_client=http)) as client:
+            options = {"model": "chat", "max_tokens": 50, "messages": HELLO}
+            await client.chat.completions.create(**options)
+            second = asyncio.create_task(client.chat.completions.create(**options))
+            await asleep.wait()
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+
+    runner.run(calls())
+    assert [entry.state for entry in parts.ledger.entries()] == ["settled"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_reply_is_read_as_it_passes_by_in_any_cut_and_encoding(encoding, size):
+    answer = {"id": "m", "model": "x", "content": [{"type": "text", "text": "é"}], "stop_reason": "end_turn"}
+    plain = json.dumps({**answer, "usage": {"input_tokens": 3, "output_tokens": 2}}).encode()
+    wire = gzip.compress(plain) if encoding == "gzip" else plain
+    outcome = Outcome()
+    reply = Overheard(CODECS["messages"], outcome, 200, {"content-encoding": encoding})
+    for start in range(0, len(wire), size):
+        reply.feed(wire[start : start + size])
+    reply.end(None)
+    assert reply.failure() is None
+    assert outcome.answer.usage.output_tokens == 2
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"\xff", b""])
+def test_a_reply_that_is_none_may_have_run(body):
+    reply = Overheard(CODECS["messages"], Outcome(), 200, {})
+    reply.feed(body)
+    reply.end(None)
+    assert reply.failure().may_have_run
+
+
+def test_bytes_that_are_not_in_their_encoding_never_reach_the_reader_as_an_error():
+    outcome = Outcome()
+    reply = Overheard(CODECS["messages"], outcome, 200, {"content-encoding": "gzip"})
+    reply.feed(b"plain")
+    assert isinstance(outcome.error, StreamBroken)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("GET", "/v1/models", "free"),
+        ("POST", "/v1/messages/count_tokens?beta=true", "free"),
+        ("POST", "/v1/responses/input_tokens", "free"),
+        ("POST", "/v1/messages?beta=true", "call"),
+        ("POST", "/v1/chat/completions", "call"),
+        ("POST", "/v1/responses", "call"),
+        ("POST", "/v1/embeddings", "other"),
+        ("POST", "/v1/messages/batches", "other"),
+    ],
+)
+def test_a_path_says_whether_it_is_a_call(method, path, kind):
+    assert read_sent(method, path, {"model": "x"}).kind == kind
+
+
+BODY = {"model": "x", "max_tokens": 10, "messages": HELLO}
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "the tool web_search_20250305"),
+        ({"mcp_servers": [{"url": "x"}]}, "mcp_servers"),
+        ({"service_tier": "priority"}, "service_tier"),
+    ],
+)
+def test_what_could_cost_more_than_it_says_is_named(more, named):
+    assert read_sent("POST", "/v1/messages", BODY | more).unbounded == (named,)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"service_tier": "auto"}, {"tools": [{"name": "f", "input_schema": {"type": "object"}}]}, {"mcp_servers": None}],
+)
+def test_what_costs_no_more_than_it_says_is_bounded(more):
+    sent = read_sent("POST", "/v1/messages", BODY | more)
+    assert sent.unbounded == ()
+    assert sent.max_tokens == 10
+
+
+def test_several_answers_may_each_be_as_long_as_the_bound():
+    sent = read_sent("POST", "/v1/chat/completions", {"model": "x", "n": 3, "max_tokens": 10, "messages": HELLO})
+    assert sent.max_tokens == sent.request.max_tokens == 30
+
+
+def test_what_our_codec_does_not_read_is_bounded_by_the_window(clients):
+    client = clients.openai()
+    with pytest.raises(openai.BadRequestError):
+        client.chat.completions.create(model="chat", max_tokens=50, messages=HELLO, extra_body={"new_field": 1})
+    (entry,) = clients.entries
+    assert entry.charge.ceiling.input_tokens == clients.parts.model("demo/chat").context_window
+
+
+def test_what_is_free_passes_and_what_no_bound_covers_is_refused_under_a_hard_limit_only(clients):
+    client = clients.openai("5 usd/day")
+    assert client.models.list().data
+    assert clients.entries == ()
+    with pytest.raises(tm.BudgetExceeded, match="POST /v1/embeddings can cost more"):
+        client.embeddings.create(model="e", input="x")
+    with pytest.raises(openai.NotFoundError):
+        clients.openai("5 requests/minute").embeddings.create(model="e", input="x")
+    assert [(entry.model, entry.state) for entry in clients.entries] == [("demo/e", "released")]
+
+
+def test_a_model_without_a_price_is_refused_under_a_money_limit(clients):
+    with pytest.raises(tm.BudgetExceeded, match="no known price"):
+        clients.openai("5 usd/day").chat.completions.create(model="unknown", max_tokens=5, messages=HELLO)
+
+
+def test_the_given_client_stays_as_it_was_and_a_guarded_one_is_not_booked_twice(server, parts):
+    with anthropic.Anthropic(base_url=server.url, api_key=server.token) as plain:
+        again = guard(guard(plain, provider="demo", parts=parts), provider="demo", parts=parts)
+        say(plain)
+        assert parts.ledger.entries() == ()
+        say(again.with_options(timeout=60))
+        assert len(parts.ledger.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "service"),
+    [
+        (lambda: anthropic.Anthropic(api_key=KEY), "anthropic"),
+        (lambda: openai.OpenAI(api_key=KEY), "openai"),
+        (lambda: openai.OpenAI(api_key=KEY, base_url="https://api.deepseek.com"), "deepseek"),
+        (lambda: anthropic.Anthropic(api_key=KEY, base_url="https://api.deepseek.com/anthropic"), "deepseek"),
+    ],
+)
+def test_the_service_is_found_by_the_clients_address(parts, client, service):
+    with client() as plain:
+        assert Door(parts).desk(plain.base_url).service == service
+
+
+def test_what_cannot_be_guarded_is_refused_with_the_way_out(parts):
+    with openai.OpenAI(api_key=KEY, base_url="https://nowhere.example") as client:
+        with pytest.raises(
+            tm.ConfigurationError, match=r'No service is known at nowhere.example: .* provider="openai"'
+        ):
+            guard(client, parts=parts)
+        assert guard(client, provider="openai", parts=parts)
+    with pytest.raises(tm.ConfigurationError, match="str cannot be guarded"):
+        guard("no client", parts=parts)
+
+
+@pytest.fixture
+def everywhere(parts):
+    guard_every_client(Door(parts, label=lambda: "In [7]", provider="demo"))
+    yield parts
+    release_every_client()
+
+
+def test_every_client_made_afterwards_is_guarded_and_none_after_it_ended(server, everywhere):
+    url, key = server.url, server.token
+    with (
+        anthropic.Anthropic(base_url=url, api_key=key) as claude,
+        openai.OpenAI(base_url=f"{url}/v1", api_key=key) as gpt,
+    ):
+        say(claude)
+        say(gpt.with_options(timeout=60))
+        say(claude.with_options(timeout=60))
+        assert [entry.cell for entry in everywhere.ledger.entries()] == ["In [7]"] * 3
+        release_every_client()
+        assert not guards_every_client()
+        say(claude)
+        assert len(everywhere.ledger.entries()) == 4
+    with anthropic.Anthropic(base_url=url, api_key=key) as plain:
+        say(plain)
+    assert len(everywhere.ledger.entries()) == 4
+
+
+def test_guarding_every_client_twice_books_once_and_is_undone_at_once(server, everywhere):
+    guard_every_client(Door(everywhere, provider="demo"))
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token) as client:
+        say(client)
+    assert [entry.cell for entry in everywhere.ledger.entries()] == [""]
+    release_every_client()
+    assert not guards_every_client()
+    assert "construct" not in openai.OpenAI.__init__.__qualname__
+
+
+def test_calls_of_our_own_are_booked_once_while_every_client_is_guarded(everywhere):
+    tm.Client("demo/claude", parts=everywhere).send("Hello")
+    assert len(everywhere.ledger.entries()) == 1

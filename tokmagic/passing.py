@@ -1,0 +1,213 @@
+"""What an attempt of a guarded client goes through, written once: steps that a thread or an event loop performs.
+
+Reserve, wait its turn, send, follow the reply, settle. The steps know nothing of waiting or sending; ``run`` performs
+them in the caller's thread, where Ctrl-C reaches a wait at once, and ``run_async`` in the caller's event loop, which
+goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import httpx2
+
+from tokmagic.attempts import Asked, Attempt, Desk
+from tokmagic.shield import to_the_end
+
+#: The call whose attempts are made here, so that the retries of an SDK are booked as one call.
+_call: ContextVar[str] = ContextVar("tokmagic_guarded_call", default="")
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A step: do this with the book, to its end."""
+
+    act: Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A step: let so many seconds pass."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """A step: send the request; its result is the response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A step: read the response to its end."""
+
+    response: httpx2.Response
+
+
+Step: TypeAlias = Book | Sleep | Send | Read
+Steps: TypeAlias = Generator[Step, Any, httpx2.Response]
+
+
+def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt], None]) -> Steps:
+    """What one attempt goes through; ``follow`` lets a reply that is still coming be heard."""
+    if not asked.retries or not _call.get():
+        _call.set(uuid.uuid4().hex)
+    attempt: Attempt | None = yield Book(partial(desk.attempt, asked, _call.get()))
+    response: httpx2.Response
+    if attempt is None:
+        response = yield Send()
+        return response
+    yield from _turn(attempt)
+    try:
+        response = yield Send()
+        attempt.answered(response.status_code, response.headers)
+        if response.is_error and not response.is_closed:
+            yield Read(response)
+    except BaseException as error:
+        attempt.lost(error)
+        yield Book(attempt.close)
+        raise
+    if response.is_closed:
+        attempt.complete(response.content)
+        yield Book(attempt.close)
+    else:
+        follow(response, attempt)
+    return response
+
+
+def _turn(attempt: Attempt) -> Generator[Step, Any, None]:
+    admitted = False
+    try:
+        while seconds := (yield Book(attempt.ask)):
+            yield Sleep(seconds)
+            attempt.waited(seconds)
+        admitted = True
+    finally:
+        if not admitted:
+            yield Book(attempt.leave)
+
+
+def run(walk: Steps, send: Callable[[], httpx2.Response], sleep: Callable[[float], None]) -> httpx2.Response:
+    """Perform the steps in this thread."""
+
+    def perform(step: Step) -> Any:
+        match step:
+            case Book(act):
+                return act()
+            case Sleep(seconds):
+                return sleep(seconds)
+            case Read(response):
+                return response.read()
+            case Send():
+                return send()
+
+    try:
+        step = next(walk)
+        while True:
+            try:
+                result = perform(step)
+            except BaseException as error:  # noqa: BLE001 - handed to the steps, which raise it again
+                step = walk.throw(error)
+            else:
+                step = walk.send(result)
+    except StopIteration as end:
+        return _response(end)
+
+
+async def run_async(
+    walk: Steps, send: Callable[[], Awaitable[httpx2.Response]], sleep: Callable[[float], Awaitable[None]]
+) -> httpx2.Response:
+    """Perform the steps in this event loop, which goes on meanwhile."""
+
+    async def perform(step: Step) -> Any:
+        match step:
+            case Book(act):
+                return await to_the_end(act)
+            case Sleep(seconds):
+                return await sleep(seconds)
+            case Read(response):
+                return await response.aread()
+            case Send():
+                return await send()
+
+    try:
+        step = next(walk)
+        while True:
+            try:
+                result = await perform(step)
+            except BaseException as error:  # noqa: BLE001 - handed to the steps, which raise it again
+                step = walk.throw(error)
+            else:
+                step = walk.send(result)
+    except StopIteration as end:
+        return _response(end)
+
+
+def hear(response: httpx2.Response, attempt: Attempt) -> None:
+    """Let the attempt hear the reply that a thread will read."""
+    response.stream = Heard(response.stream, attempt)
+
+
+def hear_async(response: httpx2.Response, attempt: Attempt) -> None:
+    """Let the attempt hear the reply that an event loop will read."""
+    response.stream = HeardAsync(response.stream, attempt)
+
+
+def _response(end: StopIteration) -> httpx2.Response:
+    response: httpx2.Response = end.value
+    return response
+
+
+class Heard(httpx2.SyncByteStream):
+    """The body of a reply on its way to its reader; the attempt hears it too and ends with it."""
+
+    def __init__(self, body: Any, attempt: Attempt) -> None:
+        self._body = body
+        self._attempt = attempt
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for chunk in self._body:
+                self._attempt.heard(chunk)
+                yield chunk
+        except httpx2.HTTPError as error:
+            self._attempt.lost(error)
+            raise
+        self._attempt.complete()
+
+    def close(self) -> None:
+        """Close the connection and settle."""
+        try:
+            self._body.close()
+        finally:
+            self._attempt.close()
+
+
+class HeardAsync(httpx2.AsyncByteStream):
+    """The same in an event loop."""
+
+    def __init__(self, body: Any, attempt: Attempt) -> None:
+        self._body = body
+        self._attempt = attempt
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._body:
+                self._attempt.heard(chunk)
+                yield chunk
+        except httpx2.HTTPError as error:
+            self._attempt.lost(error)
+            raise
+        self._attempt.complete()
+
+    async def aclose(self) -> None:
+        """Close the connection and settle."""
+        try:
+            await self._body.aclose()
+        finally:
+            await to_the_end(self._attempt.close)
