@@ -144,3 +144,18 @@ def test_what_cannot_be_a_key_is_refused_unshown(value):
 def test_a_service_without_a_key_needs_none():
     assert has_key(Service("ollama", "chat"), {})
     assert not key_of(Service("ollama", "chat"), {})
+
+
+def test_a_tokenizer_is_set_by_pattern_and_a_path_is_taken_from_the_files_folder(tmp_path):
+    text = '[tokenizers]\n"ollama/*" = "models/tokenizer.json"\n"ollama/Phi*" = "cl100k_base"\n"vllm/x" = "/far/t.json"'
+    found = settings(tmp_path, text)
+    assert found.tokenizer_of(["ollama/llama:7b"]) == str(tmp_path / "models" / "tokenizer.json")
+    assert found.tokenizer_of(["ollama/phi-4"]) == "cl100k_base"
+    assert found.tokenizer_of(["my/alias", "vllm/x"]) == "/far/t.json"
+    assert found.tokenizer_of(["openai/gpt-5"]) is None
+
+
+@pytest.mark.parametrize("text", ["tokenizers = 7", '[tokenizers]\n"ollama/*" = 3'])
+def test_what_is_no_table_of_tokenizers_is_refused(tmp_path, text):
+    with pytest.raises(ConfigurationError, match=r"\[tokenizers\] has lines such as"):
+        settings(tmp_path, text)

@@ -16,8 +16,9 @@ from __future__ import annotations
 import getpass
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Settings:
         model: the default model, or None to look for a key.
         limits: set by configuration.
         prices: the user's own, by pattern over ``provider/model`` names; of several the last one holds.
+        tokenizers: the user's own, by the same patterns: a name, or the path of a ``tokenizer.json``.
         ledger: where the book is; a path or a URL.
         user, team: for the scopes of these names.
         max_tokens: default bound of an answer.
@@ -60,12 +62,22 @@ class Settings:
     model: str | None = None
     limits: tuple[Limit, ...] = ()
     prices: Mapping[str, Price] = field(default_factory=dict)
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
     ledger: str = ""
     user: str = ""
     team: str = ""
     max_tokens: int = 4_096
     timeout: float = 600.0
     demo_pace: float = DEMO_PACE
+
+    def tokenizer_of(self, names: Iterable[str]) -> str | None:
+        """The tokenizer that the user set for a model of these ``provider/model`` names, or None."""
+        found = [
+            tokenizer
+            for pattern, tokenizer in self.tokenizers.items()
+            if any(fnmatchcase(name.lower(), pattern.lower()) for name in names)
+        ]
+        return found[-1] if found else None
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -86,6 +98,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         model=str(values["model"]) if values.get("model") else None,
         limits=(*limits, *_limits(environ.get(variable, ""), variable)),
         prices=_prices(values.get("prices", {}), file),
+        tokenizers=_tokenizers(values.get("tokenizers", {}), file),
         ledger=str(values.get("ledger") or home / "book.sqlite"),
         user=_user(),
         team=str(values.get("team", "")),
@@ -132,7 +145,7 @@ def _places(environ: Mapping[str, str]) -> tuple[Path, Path]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    known = (*VARIABLES, "max_tokens", "timeout", "prices")
+    known = (*VARIABLES, "max_tokens", "timeout", "prices", "tokenizers")
     try:
         values = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -162,6 +175,17 @@ def _prices(tables: object, file: Path) -> dict[str, Price]:
         except ConfigurationError as error:
             raise ConfigurationError(f'{file}: [prices."{pattern}"]: {error}') from None
     return prices
+
+
+def _tokenizers(table: object, file: Path) -> dict[str, str]:
+    if not isinstance(table, dict) or not all(isinstance(name, str) for name in table.values()):
+        raise ConfigurationError(f'{file}: [tokenizers] has lines such as "ollama/*" = "path/of/tokenizer.json".')
+    return {pattern: _beside(name, file) for pattern, name in table.items()}
+
+
+def _beside(name: str, file: Path) -> str:
+    """A path is taken from the folder of the configuration file."""
+    return str(file.parent / Path(name).expanduser()) if name.endswith(".json") else name
 
 
 def _words(limits: object) -> list[str]:
