@@ -1,8 +1,13 @@
-"""Books, clocks and calls for the tests of this room."""
+"""Books, clocks and calls for the tests of this room, and a Redis server of their own."""
 
 from __future__ import annotations
 
 import itertools
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +21,7 @@ from tokmagic.core.limits import Account, Amounts, Charge, Decision, Level, Scop
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.memory import MemoryLedger
+from tokmagic.ledgers.redis import RedisLedger
 from tokmagic.ledgers.sqlite import SQLiteLedger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
@@ -23,9 +29,10 @@ LEASE = 600.0
 SCOPES: dict[Scope, str] = {"session": "s1", "notebook": "n1", "key": "k1", "user": "u1", "team": "t1"}
 
 #: A new backend is tested by a line here.
-LEDGERS: dict[str, Callable[[Path, Callable[[], float]], Ledger]] = {
-    "memory": lambda folder, clock: MemoryLedger(clock=clock),
-    "sqlite": lambda folder, clock: SQLiteLedger(folder / "book.sqlite", clock=clock),
+LEDGERS: dict[str, Callable[[Path, str, Callable[[], float]], Ledger]] = {
+    "memory": lambda folder, redis, clock: MemoryLedger(clock=clock),
+    "sqlite": lambda folder, redis, clock: SQLiteLedger(folder / "book.sqlite", clock=clock),
+    "redis": lambda folder, redis, clock: RedisLedger(redis, clock=clock),
 }
 
 
@@ -78,9 +85,48 @@ class Desk:
         return level.spent, level.held
 
 
+def start_redis(port: int, folder: str, *options: str) -> subprocess.Popen[bytes]:
+    """A server on the loopback that answers, with nothing in it but what lies in its folder."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise FileNotFoundError("redis-server is missing: run make test as root, or apt-get install redis-server")
+    where = ("--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "")
+    server = subprocess.Popen([program, *where, *options], stdout=subprocess.DEVNULL)
+    for _ in range(1000):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return server
+        time.sleep(0.01)
+    raise TimeoutError("redis-server did not answer within 10 s")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The URL of a server that runs as long as the tests do."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_redis(port, folder)
+        yield f"redis://127.0.0.1:{port}"
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def redis_url(redis_server: str, tmp_path: Path) -> str:
+    """The URL of an empty book."""
+    return f"{redis_server}?prefix={tmp_path.name}"
+
+
 @pytest.fixture(params=LEDGERS)
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     clock = Clock()
-    ledger = LEDGERS[request.param](tmp_path, clock)
+    redis = request.getfixturevalue("redis_url") if request.param == "redis" else ""
+    ledger = LEDGERS[request.param](tmp_path, redis, clock)
     yield Desk(ledger, clock)
     ledger.close()

@@ -291,7 +291,7 @@ def test_a_setting_opens_its_ledger(tmp_path: Path, where: Callable[[Path], str 
     ledger.close()
 
 
-@pytest.mark.parametrize("where", ["redis://localhost", "postgres://x/y"])
+@pytest.mark.parametrize("where", ["etcd://localhost", "postgres://x/y"])
 def test_an_unsupported_scheme_is_refused_with_what_would_do(where: str) -> None:
-    with pytest.raises(ConfigurationError, match="is not supported in this version: use a path"):
+    with pytest.raises(ConfigurationError, match="is not supported: use a path"):
         open_ledger(where)

@@ -111,7 +111,11 @@ def _where(since: float, until: float | None, session: str | None) -> tuple[str,
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:
-    values = dict(zip(PATHS, row, strict=True))
+    return entry_from(dict(zip(PATHS, row, strict=True)))
+
+
+def entry_from(values: Mapping[str, Any]) -> Entry:
+    """The entry whose values by path these are."""
     plain = {path: value for path, value in values.items() if "." not in path}
     plain["play"] = bool(plain["play"])
     ceiling, expected, used_ceiling, used_expected = (_part(values, name, Amounts) for name in CHARGES)

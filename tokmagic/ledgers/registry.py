@@ -15,10 +15,20 @@ from .sqlite import SQLiteLedger
 
 Clock = Callable[[], float]
 
+
+def _redis(url: str, clock: Clock) -> Ledger:
+    """On a server the machine's own clock gives way to the server's, which all machines share."""
+    from .redis import RedisLedger
+
+    return RedisLedger(url, clock=None if clock is time.time else clock)
+
+
 #: By scheme; each is given what follows the scheme, and the clock.
 LEDGERS: dict[str, Callable[[str, Clock], Ledger]] = {
     "memory": lambda _, clock: MemoryLedger(clock=clock),
     "sqlite": lambda rest, clock: SQLiteLedger(rest.removeprefix("//"), clock=clock),
+    "redis": lambda rest, clock: _redis(f"redis:{rest}", clock),
+    "rediss": lambda rest, clock: _redis(f"rediss:{rest}", clock),
 }
 
 #: Two letters at least, so that a Windows drive is no scheme.
@@ -26,7 +36,7 @@ _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):(?P<rest>.*)", re.IGNORECAS
 
 
 def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
-    """The ledger of a setting: a path, ``sqlite:///path`` or ``memory:``.
+    """The ledger of a setting: a path, ``sqlite:///path``, ``redis://host`` or ``memory:``.
 
     Args:
         where: a path or a URL.
@@ -42,6 +52,6 @@ def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
     scheme = match["scheme"].lower()
     if scheme not in LEDGERS:
         raise ConfigurationError(
-            f"a ledger at {scheme}:// is not supported in this version: use a path, sqlite:///path or memory:."
+            f"a ledger at {scheme}:// is not supported: use a path, sqlite:///path, redis://host or memory:."
         )
     return LEDGERS[scheme](match["rest"], clock)

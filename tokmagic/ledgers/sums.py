@@ -1,4 +1,4 @@
-"""Sums that are kept, not summed: what ended, added up by a quarter of an hour and by who, where and which model.
+"""Sums that are kept, not summed: what ended, added up by the minute and by who, where and which model.
 
 An entry is added when it ends, taken out again when its end is corrected, and stands in exactly one row. Every
 calendar window in every time zone begins with a row, so totals and the level of a new limit never read single entries.
@@ -16,8 +16,8 @@ from tokmagic.core.limits import Amounts
 from tokmagic.core.money import QUALITIES, Cost
 from tokmagic.core.usage import Usage
 
-#: Seconds; time zones differ by multiples of it.
-SLOT = 900
+#: Seconds; every window of a limit begins and ends with a slot.
+SLOT = 60
 UNITS = tuple(field.name for field in fields(Amounts))
 PARTS = tuple(field.name for field in fields(Usage))
 DIMENSIONS = ("session", "notebook", "key", "user", "team", "cell", "model", "play")
@@ -34,7 +34,7 @@ _amounts = attrgetter(*UNITS)
 
 
 def slot_of(at: float) -> int:
-    """The row's time: how many quarters of an hour since the epoch."""
+    """The row's time: how many minutes since the epoch."""
     return int(at // SLOT)
 
 

@@ -1,0 +1,2 @@
+-- now
+return sweep(clock(ARGV[1]))

@@ -1,0 +1,190 @@
+"""The book on a Redis server, shared by the kernels of many machines.
+
+Each method is one script that runs alone on the server; an entry's id makes it safe to send again when an answer was
+lost on the way. The clock is the server's, which all machines share, unless one is given. ``decide`` admits here as it
+does in every ledger: the script reads the levels and decides by the same arithmetic, and what it read is decided once
+more in Python, for the reason.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, NOTHING_USED, Entry, Lessons, Total
+from tokmagic.core.errors import LedgerError
+from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, decide
+
+from .servers import Address, Server
+from .sums import add_up, at_ceiling, measures, slot_of, starts_a_slot
+from .wire import (
+    LARGEST,
+    accounts_text,
+    amounts_text,
+    dump,
+    ending_of,
+    entry_of,
+    levels_of,
+    record_of,
+    report,
+    reservation_of,
+)
+
+#: Rows of sums are read by so many minutes at once, so that nobody waits long.
+PAGE = 500
+
+
+class RedisLedger:
+    """A ledger on a server.
+
+    Args:
+        url: ``redis://[user:password@]host[:port][/db][?prefix=name]``, or ``rediss://`` over TLS.
+        clock: seconds of the epoch; the server's where it is None.
+
+    Raises:
+        ConfigurationError: the URL cannot be used, or the ``redis`` package is missing.
+        LedgerError: from here and from every method, in one line; then nothing has happened.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float] | None = None) -> None:
+        self._address = Address.parse(url)
+        self._clock = clock
+        self._server = Server(self._address)
+        self._notes: dict[str, str] = {}
+
+    def reserve(self, entry: Entry, accounts: Sequence[Account], ticket: str) -> Decision:
+        """Hold ``entry.charge`` on all accounts, or on none."""
+        at = max(entry.at, *(account.since for account in accounts), 0.0)
+        held = replace(entry, state="held", at=at)
+        lease = entry.lease_until if self._clock is not None else entry.lease_until - time.time()
+        self._check(*measures(at_ceiling(held, 0.0)), *(account.limit.amount for account in accounts))
+        texts = (entry.id, reservation_of(held), record_of(held), repr(lease), ticket, accounts_text(tuple(accounts)))
+        word, *standings = self._run("reserve", self._now(), *texts)
+        if word == b"known":
+            return Admitted()
+        if word == b"ended":
+            raise LedgerError(f"the book {self._address} has had the entry {entry.id}: reserve a call once.")
+        decision = decide(levels_of(accounts, standings), entry.charge)
+        if isinstance(decision, Admitted) != (word == b"admitted"):
+            raise LedgerError(f"the book {self._address} is of another version: use one tokmagic on all machines.")
+        return decision
+
+    def expect(self, id: str, expected: Amounts) -> None:
+        """Let a held entry stand for so much on its waiting limits from now on; budgets keep its ceiling."""
+        self._run("expect", self._now(), id, amounts_text(expected))
+
+    def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
+        """Replace the hold by ``entry.used``, or, when ``entry.state`` is ``unsettled``, charge it at its ceiling."""
+        if entry.state == "unsettled":
+            self._finish("u", at_ceiling(entry, self._time()), lessons)
+        else:
+            done = replace(entry, state="settled", settled_at=entry.settled_at or self._time())
+            self._finish("s", done, lessons)
+
+    def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
+        """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
+        free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact", state="released")
+        self._finish("r", replace(free, settled_at=entry.settled_at or self._time()), lessons)
+
+    def learn(self, lessons: Lessons) -> None:
+        """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
+        self._revise("learn", lessons)
+
+    def recall(self, prefix: str) -> dict[str, str]:
+        """The notes whose name starts with ``prefix``, by name."""
+        found = self._call("HGETALL", "n")
+        notes = {name.decode(): text.decode() for name, text in found.items()}
+        return {name: text for name, text in sorted(notes.items()) if name.startswith(prefix)}
+
+    def withdraw(self, ticket: str) -> None:
+        """Give up a place in the queue. Unknown tickets are ignored."""
+        self._call("HDEL", "q", ticket)
+
+    def levels(self, accounts: Sequence[Account]) -> tuple[Level, ...]:
+        """How full the accounts are now; takes nothing."""
+        self._check(*(account.limit.amount for account in accounts))
+        _, *standings = self._run("levels", self._now(), accounts_text(tuple(accounts)))
+        return levels_of(accounts, standings)
+
+    def entries(
+        self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
+    ) -> tuple[Entry, ...]:
+        """The newest entries from ``since`` up to, and not at, ``until``; the newest first."""
+        order = "time" if session is None else f"time:{session}"
+        end = "+inf" if until is None else f"({until!r}"
+        members = self._call("ZREVRANGEBYSCORE", order, end, repr(since), "LIMIT", "0", str(most))
+        return self._read([member[15:] for member in members])
+
+    def totals(
+        self,
+        *,
+        since: float = 0.0,
+        until: float | None = None,
+        session: str | None = None,
+        by: Literal["model", "cell", "notebook", "session"] | None = None,
+    ) -> tuple[Total, ...]:
+        """Sums of what ended from ``since`` up to ``until``, by group; real and play money apart."""
+        if not starts_a_slot(since) or not starts_a_slot(until or 0.0):
+            single = self.entries(since=since, until=until, session=session, most=-1)
+            return add_up((entry for entry in single if entry.state in ("settled", "unsettled")), by)
+        end = "+inf" if until is None else f"({slot_of(until)}"
+        slots = self._call("ZRANGEBYSCORE", "slots" if session is None else f"slots:{session}", slot_of(since), end)
+        rows = [row for start in range(0, len(slots), PAGE) for row in self._run("sums", *slots[start : start + PAGE])]
+        return report(rows, self._run("spanning"), session, by)
+
+    def open_entries(self, prefix: str = "") -> tuple[Entry, ...]:
+        """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
+        found = sorted((float(at), number, id) for id, at, number in self._run("open", prefix))
+        return self._read([id for _, _, id in found])
+
+    def sweep(self) -> int:
+        """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
+        return int(self._run("sweep", self._now()))
+
+    def close(self) -> None:
+        """Let go of the connections. Closing twice is a no-op."""
+        self._server.close()
+
+    def _finish(self, letter: str, entry: Entry, lessons: Lessons) -> None:
+        sums = measures(entry)
+        self._check(*sums)
+        used = entry.used
+        texts = (ending_of(entry), dump(sums), amounts_text(used.ceiling), amounts_text(used.expected))
+        if self._revise("finish", lessons, entry.id, letter, *texts) == b"unknown":
+            raise LedgerError(f"the book {self._address} has no entry {entry.id}: reserve a call before it ends.")
+
+    def _revise(self, script: str, lessons: Lessons, *texts: str) -> bytes:
+        """Run a script that keeps lessons, again with the notes as they are now whenever one has changed meanwhile."""
+        while True:
+            notes = [(name, self._notes.get(name, "")) for name in lessons.notes]
+            revised = [(name, old, lessons.notes[name](old)) for name, old in notes]
+            word, *stale = self._run(script, self._now(), dump(revised), dump(list(lessons.rooms.items())), *texts)
+            if word != b"stale":
+                self._notes.update((name, new) for name, _, new in revised)
+                return bytes(word)
+            name = stale[0].decode()
+            self._notes[name] = (self._call("HGET", "n", name) or b"").decode()
+
+    def _run(self, script: str, *texts: str | bytes) -> Any:
+        return self._server.run(script, *texts)
+
+    def _call(self, command: str, key: str, *values: str | bytes | int) -> Any:
+        return self._server.call(command, key, *values)
+
+    def _read(self, ids: Sequence[bytes]) -> tuple[Entry, ...]:
+        if not ids:
+            return ()
+        reserved, ended = self._call("HMGET", "e", *ids), self._call("HMGET", "x", *ids)
+        return tuple(map(entry_of, reserved, ended))
+
+    def _now(self) -> str:
+        return "" if self._clock is None else repr(float(self._clock()))
+
+    def _time(self) -> float:
+        return time.time() if self._clock is None else self._clock()
+
+    def _check(self, *numbers: int) -> None:
+        if max(numbers, default=0) > LARGEST:
+            raise LedgerError(f"the book {self._address} can keep no such value: {max(numbers):,} is over {LARGEST:,}.")
