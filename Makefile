@@ -22,7 +22,7 @@ NODE_OK := node -e 'const [a, b] = process.versions.node.split(".").map(Number);
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
-test: $(VENV)/.test $(VENV)/.panel $(STATE)/.browser
+test: $(VENV)/.test $(VENV)/.panel $(STATE)/.browser $(STATE)/.redis
 	@cd $(FRONT) && $(NODE) npm run --silent test
 	@$(NODE) PLAYWRIGHT_NODEJS_PATH="$$($(NODE) command -v node)" $(BIN)/python -m pytest
 
@@ -31,10 +31,10 @@ lab: $(VENV)/.lab
 	@cp -n notebooks/quickstart.ipynb $(STATE)/lab/ || true
 	TOKMAGIC_HOME=$(CURDIR)/$(STATE)/home $(BIN)/jupyter lab --notebook-dir=$(STATE)/lab $(STATE)/lab/quickstart.ipynb
 
-bench: $(VENV)/.test $(STATE)/peers/.ready
+bench: $(VENV)/.test $(STATE)/peers/.ready $(STATE)/.redis
 	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench
 
-soak: $(VENV)/.test
+soak: $(VENV)/.test $(STATE)/.redis
 	@TOKMAGIC_SOAK=1 $(BIN)/python -m pytest --ignore=tests/browser $(SOAK)
 
 lint: $(VENV)/.test $(MODULES)
@@ -97,6 +97,13 @@ $(STATE)/.browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } || true
 	@{ command -v chromium || command -v google-chrome; } >/dev/null && touch $@ || true
+
+# The real Redis for the tests of the shared book; where it may not be installed, they say what is missing.
+$(STATE)/.redis:
+	@mkdir -p $(STATE)
+	@command -v redis-server >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq redis-server >/dev/null; } || true
+	@command -v redis-server >/dev/null && touch $@ || true
 
 $(VENV)/.test: $(VENV)/.demo
 	@$(UV) --editable '.[test]'
