@@ -9,12 +9,18 @@ from tokmagic.codecs import StreamDecoder
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.events import StreamEvent
+from tokmagic.core.models import Protocol
 
 FIXTURES = {path.stem: path.read_bytes() for path in sorted((Path(__file__).parent / "fixtures").glob("*.sse"))}
 
 
+def protocol_of(name: str) -> Protocol:
+    """The protocol that the name of a recorded stream begins with."""
+    return next(protocol for protocol in CODECS if name.startswith(protocol))
+
+
 def fold(name: str, stream: bytes) -> tuple[StreamDecoder, list[StreamEvent]]:
-    decoder = CODECS["messages" if name.startswith("messages") else "chat"].decoder()
+    decoder = CODECS[protocol_of(name)].decoder()
     return decoder, [event for kind, data in SSEDecoder().feed(stream) for event in decoder.feed(kind, data)]
 
 

@@ -10,6 +10,7 @@ from anthropic.types.beta import BetaRawMessageStreamEvent
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from tokmagic.codecs import StreamDecoder, WireError
@@ -28,6 +29,14 @@ from tokmagic.core.messages import Compaction, Reasoning, Text, ToolCall
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
+from .conftest import protocol_of
+
+PROTOCOLS = ("messages", "responses", "chat")
+EVENT_TYPES: dict[str, Any] = {
+    "messages": BetaRawMessageStreamEvent,
+    "responses": ResponseStreamEvent,
+    "chat": ChatCompletionChunk,
+}
 FIXTURE_BYTES = {path.stem: path.read_bytes() for path in (Path(__file__).parent / "fixtures").glob("*.sse")}
 Read = Callable[[str, bytes], tuple[StreamDecoder, list[StreamEvent]]]
 
@@ -90,6 +99,47 @@ ANSWERS = {
         id="ds-1",
     ),
     "chat_no_usage": Answer((Text("Hi"),), None, "end", "llama", "ol-1"),
+    "responses_text": Answer(
+        parts=(Text("The sky is blau – «青» 🌌\n"),),
+        usage=Usage(2006, 1920, 60, 0, 300, 192),
+        stop_reason="max_tokens",
+        model="gpt-6-sol",
+        id="resp_01text",
+    ),
+    "responses_tools": Answer(
+        parts=(
+            Reasoning(
+                "**Two cities**\n\nTwo calls.",
+                redacted='{"id":"rs_02","type":"reasoning","encrypted_content":"gAAAAABoüXk0==","summary":['
+                '{"type":"summary_text","text":"**Two cities**"},{"type":"summary_text","text":"Two calls."}]}',
+                provider="openai",
+            ),
+            Text("I look both up."),
+            ToolCall("call_a", "get_weather", '{"city": "Paris"}'),
+            ToolCall("call_b", "now", "{}"),
+        ),
+        usage=Usage(input_tokens=50, output_tokens=118, reasoning_tokens=31),
+        stop_reason="tool_use",
+        model="gpt-6-sol",
+        id="resp_02tools",
+    ),
+    "responses_refusal": Answer((Text("I can't help."),), Usage(9, output_tokens=6), "refusal", "gpt-6-sol", "resp_03"),
+    "responses_unknown": Answer(
+        parts=(
+            Compaction("", "openai", '{"id":"cmp_04","type":"compaction","encrypted_content":"b3BhcXVl"}'),
+            Reasoning(
+                redacted='{"id":"ws_04","type":"web_search_call","status":"completed",'
+                '"action":{"type":"search","query":"sky","queries":["sky"]}}',
+                provider="openai",
+            ),
+            Text("Blue."),
+        ),
+        usage=Usage(input_tokens=180_300, output_tokens=3505),
+        stop_reason="end",
+        model="gpt-6-sol",
+        id="resp_04",
+    ),
+    "responses_open": Answer((Reasoning("Rayleigh, of course."), Text("Scattering.")), None, "end", "qwen", "resp_05"),
 }
 
 
@@ -120,7 +170,7 @@ def test_a_recorded_stream_is_folded_to_its_answer(recorded: tuple[str, bytes], 
     assert "".join(event.text for event in events if isinstance(event, ReasoningDelta)) == thought
 
 
-@pytest.mark.parametrize("name", ["messages_thinking_tools", "chat_tools"])
+@pytest.mark.parametrize("name", ["messages_thinking_tools", "chat_tools", "responses_tools"])
 def test_parallel_tool_calls_are_told_apart_while_they_arrive(
     name: str, read: Read, stream_of: Callable[[str], bytes]
 ) -> None:
@@ -138,9 +188,9 @@ def test_parallel_tool_calls_are_told_apart_while_they_arrive(
 
 def test_the_recorded_streams_are_what_the_sdks_types_describe(recorded: tuple[str, bytes]) -> None:
     name, stream = recorded
-    described = TypeAdapter[Any](BetaRawMessageStreamEvent if name.startswith("messages") else ChatCompletionChunk)
+    described = TypeAdapter[Any](EVENT_TYPES[protocol_of(name)])
     for kind, data in SSEDecoder().feed(stream):
-        if kind not in ("ping", "weather_report") and data != "[DONE]":
+        if kind not in ("ping", "weather_report", "response.weather_report") and data != "[DONE]":
             described.validate_json(data.replace("a_reason_of_next_year", "end_turn"))
 
 
@@ -176,12 +226,14 @@ def test_a_reply_that_never_states_its_output_has_no_usage(read: Read, stream_of
     assert events[-1].answer.usage is None
 
 
-@pytest.mark.parametrize("name", ["messages_thinking_tools", "chat_tools"])
+@pytest.mark.parametrize(
+    ("name", "cut"), [("messages_thinking_tools", b"ris"), ("chat_tools", b"Paris"), ("responses_tools", b"Par")]
+)
 def test_a_tool_call_that_did_not_arrive_whole_is_not_in_the_partial_answer(
-    name: str, read: Read, stream_of: Callable[[str], bytes]
+    name: str, cut: bytes, read: Read, stream_of: Callable[[str], bytes]
 ) -> None:
     stream = stream_of(name)
-    decoder, _ = read(name, stream[: stream.index(b"ris") if name.startswith("mess") else stream.index(b"Paris")])
+    decoder, _ = read(name, stream[: stream.index(cut)])
     assert not [part for part in decoder.partial().parts if isinstance(part, ToolCall)]
 
 
@@ -226,6 +278,14 @@ def test_a_service_that_gives_up_in_mid_reply_breaks_the_stream(
 OVERLOADED = b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}\n\n'
 RATE = b'data: {"error":{"message":"Slow down","type":"server_error","param":null,"code":"rate_limit_exceeded"}}\n\n'
 
+GAVE_UP = (
+    b'event: error\ndata: {"type":"error","sequence_number":9,"code":"server_error","message":"Oops","param":null}\n\n'
+)
+FAILED = (
+    b'data: {"type":"response.failed","sequence_number":9,"response":{"id":"r","status":"failed","output":[],'
+    b'"error":{"code":"rate_limit_exceeded","message":"Slow down"}}}\n\n'
+)
+
 
 @pytest.mark.parametrize(
     ("name", "error", "first", "code"),
@@ -234,6 +294,9 @@ RATE = b'data: {"error":{"message":"Slow down","type":"server_error","param":nul
         ("messages_text", OVERLOADED.replace(b"overloaded_error", b"api_error"), ServerFailed, "api_error"),
         ("chat_text", RATE, RateLimited, "rate_limit_exceeded"),
         ("chat_text", b"event: error\n" + RATE, RateLimited, "rate_limit_exceeded"),
+        ("responses_text", GAVE_UP, ServerFailed, "server_error"),
+        ("responses_text", FAILED, RateLimited, "rate_limit_exceeded"),
+        ("responses_text", RATE.replace(b'{"error', b'{"type":"error","error'), RateLimited, "rate_limit_exceeded"),
     ],
 )
 def test_an_error_event_is_typed_before_the_reply_and_breaks_it_afterwards(
@@ -249,7 +312,7 @@ def test_an_error_event_is_typed_before_the_reply_and_breaks_it_afterwards(
     assert late.value.may_have_run
 
 
-@pytest.mark.parametrize("name", ["messages", "chat"])
+@pytest.mark.parametrize("name", ["messages", "chat", "responses"])
 @pytest.mark.parametrize(
     "data",
     [
@@ -264,6 +327,7 @@ def test_an_error_event_is_typed_before_the_reply_and_breaks_it_afterwards(
     ],
 )
 def test_data_that_is_no_event_is_a_malformed_reply(name: str, data: str, read: Read) -> None:
+    data = data.replace("content_block_delta", "response.output_text.delta") if name == "responses" else data
     stream = f"data: {data}\n\n".encode()
     with pytest.raises(MalformedReply):
         read(name, stream)
@@ -273,7 +337,8 @@ def test_data_that_is_no_event_is_a_malformed_reply(name: str, data: str, read: 
 def test_a_number_of_tokens_that_is_none_is_a_malformed_reply(
     wrong: str, read: Read, stream_of: Callable[[str], bytes]
 ) -> None:
-    for name, field, value in (("messages_text", "output_tokens", "21"), ("chat_text", "completion_tokens", "300")):
+    stated = [("messages_text", "output_tokens", "21"), ("chat_text", "completion_tokens", "300")]
+    for name, field, value in [*stated, ("responses_text", "output_tokens", "300")]:
         stream = stream_of(name).replace(f'"{field}":{value}'.encode(), f'"{field}":{wrong}'.encode())
         with pytest.raises(MalformedReply, match=field):
             read(name, stream)
@@ -302,7 +367,8 @@ JSON_VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["type", "index", "delta", "text", "usage", "message", "content_block"]), inner
+            st.sampled_from(["type", "index", "delta", "text", "usage", "message", "content_block", "item", "output"]),
+            inner,
         )
     ),
     max_leaves=8,
@@ -313,7 +379,7 @@ JSON_VALUES = st.recursive(
 @given(data=st.data())
 def test_no_event_with_a_replaced_field_escapes_as_a_foreign_error(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(ANSWERS)))
-    decoder = CODECS["messages" if name.startswith("messages") else "chat"].decoder()
+    decoder = CODECS[protocol_of(name)].decoder()
     events = [(kind, text) for kind, text in SSEDecoder().feed(FIXTURE_BYTES[name]) if text != "[DONE]"]
     target = data.draw(st.integers(0, len(events) - 1))
     body = json.loads(events[target][1])
@@ -333,7 +399,7 @@ def test_no_event_with_a_replaced_field_escapes_as_a_foreign_error(data: st.Data
         pass
 
 
-@pytest.mark.parametrize("protocol", ["messages", "chat"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_an_error_that_the_encoder_writes_in_mid_stream_is_read_as_a_broken_stream(protocol: Any, read: Read) -> None:
     encoder = CODECS[protocol].encoder("id", "model")
     failed = encoder.fail(WireError(529, "overloaded_error", "Overloaded"))
@@ -341,7 +407,7 @@ def test_an_error_that_the_encoder_writes_in_mid_stream_is_read_as_a_broken_stre
         read(protocol, encoder.start(Usage(3)) + encoder.text("a") + failed)
 
 
-@pytest.mark.parametrize("protocol", ["messages", "chat"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 @given(
     pieces=st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=6),
     calls=st.lists(st.builds(ToolCall, st.just("c1"), st.just("f"), st.just('{"a": 1}')), max_size=2),
@@ -352,6 +418,8 @@ def test_a_written_stream_is_read_as_the_same_answer(
     protocol: Any, pieces: list[str], calls: list[ToolCall], reason: Any, usage: Usage
 ) -> None:
     text = "".join(pieces)
+    if protocol == "responses" and reason in ("end", "tool_use"):
+        reason = "tool_use" if calls else "end"
     answer = Answer((*((Text(text),) if text else ()), *calls), usage, reason, "demo", "id")
     encoder, decoder = CODECS[protocol].encoder("id", "demo", 1), CODECS[protocol].decoder()
     stream = encoder.start(usage) + b"".join(map(encoder.text, pieces)) + encoder.finish(answer)

@@ -21,7 +21,7 @@ from . import Json, WireError
 from .anthropic_blocks import FAMILY, STOP_REASONS, WIRE_REASONS, decode_served, decode_usage, encode_usage
 from .failures import failure, one_line
 from .sse import encode_event
-from .wire import compact_json, inner, parse_json
+from .wire import compact_json, inner, parse_json, place
 
 #: The field of each kind of delta that carries its text.
 _DELTA_FIELDS: Mapping[str, str] = {
@@ -63,6 +63,8 @@ class MessagesDecoder:
 
     def feed(self, event: str, data: str) -> Iterable[StreamEvent]:
         """See ``StreamDecoder``; ``event`` is not needed, the data names its own type."""
+        if self._done:
+            return ()
         try:
             body = parse_json(data)
             return self._fold(body["type"], body)
@@ -77,14 +79,16 @@ class MessagesDecoder:
 
     def _started(self, body: Any) -> Iterable[StreamEvent]:
         message = body["message"]
-        self._message = {"id": _text(message["id"]), "model": _text(message["model"])}
-        self._usage = {name: value for name, value in inner(message, "usage").items() if name != "output_tokens"}
-        return (Started(self._message["id"], self._message["model"], decode_usage(self._usage)),)
+        usage = {name: value for name, value in inner(message, "usage").items() if name != "output_tokens"}
+        started = Started(_text(message["id"]), _text(message["model"]), decode_usage(usage))
+        self._message, self._usage = {"id": started.id, "model": started.model}, usage
+        return (started,)
 
     def _opened(self, body: Any) -> Iterable[StreamEvent]:
-        index, opened = body["index"], dict(body["content_block"])
-        self._blocks[index] = block = _Block(opened)
-        match opened["type"]:
+        index, opened = place(body["index"]), dict(body["content_block"])
+        kind, block = _text(opened["type"]), _Block(opened)
+        self._blocks[index] = block
+        match kind:
             case "text" if block.text("text"):
                 return (TextDelta(block.text("text")),)
             case "thinking" if block.text("thinking"):
@@ -119,8 +123,9 @@ class MessagesDecoder:
     def _closing(self, body: Any) -> Iterable[StreamEvent]:
         reason = body["delta"]["stop_reason"]
         self._reason = _text(reason) if reason is not None else self._reason
-        self._usage |= {name: value for name, value in inner(body, "usage").items() if value is not None}
-        decode_usage(self._usage)
+        usage = self._usage | {name: value for name, value in inner(body, "usage").items() if value is not None}
+        decode_usage(usage)
+        self._usage = usage
         return ()
 
     def _ended(self, body: Any) -> Iterable[StreamEvent]:

@@ -29,7 +29,7 @@ from .chat_messages import (
 )
 from .failures import failure, one_line
 from .sse import encode_event
-from .wire import compact_json, parse_json
+from .wire import compact_json, parse_json, place
 
 DONE = "[DONE]"
 
@@ -107,7 +107,7 @@ class ChatDecoder:
         return events
 
     def _call(self, body: Any) -> ToolCallDelta:
-        index, function = int(body.get("index") or 0), body.get("function") or {}
+        index, function = place(body.get("index") or 0), body.get("function") or {}
         id, name, arguments = (
             _text(value) for value in (body.get("id"), function.get("name"), function.get("arguments"))
         )

@@ -20,7 +20,7 @@ from .chat_messages import CHAT
 from .failures import failure, one_line
 from .responses_answers import decode_answer, gave_up
 from .responses_items import decode_item
-from .wire import Node, parse_json
+from .wire import Node, parse_json, place
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class ResponsesDecoder:
         return [self._started]
 
     def _opened(self, body: Any) -> Iterable[StreamEvent]:
-        opened, index = body["item"], body["output_index"]
+        opened, index = body["item"], place(body["output_index"])
         self._items[index] = _Item(_text(opened["type"]))
         if opened["type"] != "function_call":
             return ()
@@ -106,8 +106,9 @@ class ResponsesDecoder:
         return (ToolCallDelta(body["output_index"], arguments=_text(body["delta"])),)
 
     def _closed(self, body: Any) -> Iterable[StreamEvent]:
-        item = self._items.setdefault(body["output_index"], _Item(""))
-        item.part, item.done = decode_item(Node(body["item"], (), CHAT)), True
+        part = decode_item(Node(body["item"], (), CHAT))
+        item = self._items.setdefault(place(body["output_index"]), _Item(""))
+        item.part, item.done = part, True
         return ()
 
     def _ended(self, body: Any) -> Iterable[StreamEvent]:

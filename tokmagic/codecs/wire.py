@@ -144,6 +144,17 @@ def inner(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
+def place(value: Any) -> int:
+    """Where a piece of a stream belongs.
+
+    Raises:
+        TypeError: it is no whole number.
+    """
+    if not isinstance(value, int):
+        raise TypeError("a whole number is wanted")
+    return value
+
+
 def tokens(body: Mapping[str, Any], name: str) -> int:
     """A number of tokens in a body, 0 where it is not stated.
 
