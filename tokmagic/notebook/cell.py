@@ -77,7 +77,7 @@ def run(street: Street, options: CellOptions, body: str) -> None:
     prompt = [user(text, *images)] if images else list(as_messages(text))
     call = _call_options(street, options)
     if options.estimate:
-        street.shell.display_pub.publish(_estimate(street.client.quote(prompt, **call)))
+        street.shell.display_pub.publish(estimate(street.client.quote(prompt, **call)))
         return
     if options.confirm_above is not None:
         _confirm(street.client.quote(prompt, **call), options.confirm_above)
@@ -195,7 +195,8 @@ def _bind(shell: InteractiveShell, name: str, reply: Reply) -> None:
         shell.user_ns[name] = reply
 
 
-def _estimate(quote: Quote) -> Bundle:
+def estimate(quote: Quote) -> Bundle:
+    """What a call would be, as a table."""
     wait = "refused by a limit" if quote.wait_seconds is None else show_seconds(quote.wait_seconds)
     cuts = "; ".join(f"{cut.what} ({cut.loss})" for cut in quote.cuts)
     ceiling = show_nanousd(quote.ceiling.nanousd, play=quote.ceiling.play)

@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Float, Int, List, Unicode, observe
+from traitlets import Float, Int, List, TraitError, Unicode, observe, validate
 
-from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.errors import ConfigurationError, OneLine
 from tokmagic.notebook.arguments import cell_arguments, parse_cell
 from tokmagic.notebook.completion import matcher
 
@@ -19,14 +19,22 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from tokmagic.conversation import Conversation
+    from tokmagic.core.limits import Limit
     from tokmagic.notebook.panel import Panel
     from tokmagic.notebook.widget import GaugeWidget
     from tokmagic.sync import Client
 
 
+class RefusedSetting(OneLine, TraitError):
+    """A setting of the magics that cannot be used; what it was before still holds."""
+
+
 @magics_class
 class TokMagics(Magics):
     """LLM cells and their fuel gauge.
+
+    The limits it is loaded with are those of the IPython configuration: they hold until the kernel ends, whatever
+    ``limits`` is set to afterwards.
 
     Attributes:
         threads: the named conversations of this kernel.
@@ -39,13 +47,16 @@ class TokMagics(Magics):
     model = Unicode("", help="provider/model of cells that name none; empty takes the first whose key is set").tag(
         config=True
     )
-    limits = List(Unicode(), help='limits of every call, such as ["5 usd/day", "200k tokens/session"]').tag(config=True)
+    limits = List(
+        Unicode(), help='limits of every call, such as ["5 usd/day, warn at 60 %", "200k tokens/session"]'
+    ).tag(config=True)
     system = Unicode("", help="system text of cells that name none").tag(config=True)
     max_tokens = Int(0, min=0, help="bound of an answer, in tokens; 0 takes the default").tag(config=True)
     render_hz = Float(10.0, min=0.1, max=60.0, help="drawings of a growing answer per second").tag(config=True)
 
     def __init__(self, shell: InteractiveShell, **settings: Any) -> None:
         super().__init__(shell, **settings)
+        self._configured: tuple[str, ...] = tuple(self.limits)
         self.threads: dict[str, Conversation] = {}
         self.matcher = matcher(self)
         self.panel: Panel | None = None
@@ -61,8 +72,19 @@ class TokMagics(Magics):
         if self._client is None:
             from tokmagic.sync import Client
 
-            self._client = Client(self.model or None, limits=self.limits)
+            limits: list[str | Limit] = [*self.configured_limits(), *self.notebook_limits()]
+            self._client = Client(self.model or None, limits=limits)
         return self._client
+
+    def configured_limits(self) -> tuple[Limit, ...]:
+        """The limits of the IPython configuration."""
+        from tokmagic.core.words import parse_limit
+
+        return tuple(parse_limit(words, source="config") for words in self._configured)
+
+    def notebook_limits(self) -> list[str]:
+        """The limits set since it was loaded, in their words."""
+        return [words for words in self.limits if words not in self._configured]
 
     def show_state(self) -> None:
         """Give the sidebar its first state; the book is opened for that only if it is in use already."""
@@ -113,6 +135,18 @@ class TokMagics(Magics):
         from tokmagic.parts import shared_parts
 
         return catalog.names(shared_parts().services().values())
+
+    @validate("limits")
+    def _usable(self, proposal: Any) -> list[str]:
+        from tokmagic.core.words import parse_limit
+
+        try:
+            for words in proposal["value"]:
+                parse_limit(words)
+        except ConfigurationError as error:
+            raise RefusedSetting(str(error)) from None
+        limits: list[str] = proposal["value"]
+        return limits
 
     @observe("model", "limits")
     def _forget_client(self, _: Any) -> None:

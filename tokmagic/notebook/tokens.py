@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from datetime import datetime
 from difflib import get_close_matches
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING
 from tokmagic.api import count, models, usage
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.limits import Limit, show_amount
 from tokmagic.core.reports import BY, MODEL_HEAD
 from tokmagic.core.snapshot import rows
-from tokmagic.core.words import parse_limit
 from tokmagic.export import write_entries
-from tokmagic.notebook import markup
+from tokmagic.notebook import limiting, markup
 from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
@@ -28,7 +25,7 @@ if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 #: Words of the design that this version does not serve.
-LATER = ("plan", "compact", "undo", "reset", "restore")
+LATER = ("compact", "undo", "reset", "restore")
 #: At most so many models are listed at once.
 MOST_MODELS = 40
 
@@ -64,34 +61,6 @@ def _count(magics: TokMagics, rest: str) -> Bundle:
 def _unquoted(text: str) -> str:
     quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'"
     return text[1:-1] if quoted else text
-
-
-def _limits(magics: TokMagics, _: str) -> Bundle:
-    client = magics.client()
-    levels = client.snapshot().levels
-    known = [level.account.limit for level in levels]
-    counted = [(level.account.limit, show_amount(level.left, level.account.limit.unit)) for level in levels]
-    others = [(limit, "per call") for limit in client.limits if limit not in known]
-    head = ("limit", "for", "when full", "set by", "left")
-    return markup.table(head, [(str(lim), lim.scope, lim.full, lim.source, left) for lim, left in counted + others])
-
-
-def _limit(magics: TokMagics, rest: str) -> Bundle:
-    try:
-        words = " ".join(shlex.split(rest))
-    except ValueError:
-        raise ConfigurationError(f"A quote is not closed in {rest!r}: close it, or drop it.") from None
-    if not words:
-        raise ConfigurationError('%tokens limit needs a limit, such as "5 usd/day".')
-    new = shared_parts().known(parse_limit(words))
-    kept = [other for other in magics.limits if _subject(parse_limit(other)) != _subject(new)]
-    magics.limits = [*kept, words]
-    return _limits(magics, "")
-
-
-def _subject(limit: Limit) -> tuple[str, ...]:
-    """What a limit is about; a new one about the same thing replaces it."""
-    return limit.unit, limit.window, limit.scope, limit.models
 
 
 def _history(magics: TokMagics, rest: str) -> Bundle:
@@ -154,20 +123,6 @@ def _models(_: TokMagics, rest: str) -> Bundle:
     return markup.table(MODEL_HEAD, lines, numbers=range(1, 7))
 
 
-def _config(magics: TokMagics, _: str) -> Bundle:
-    settings = shared_parts().settings
-    lines = (
-        ("model", magics.model or settings.model or "the first whose key is set"),
-        ("limits", "; ".join([*(str(limit) for limit in settings.limits), *magics.limits]) or "none"),
-        ("system", magics.system or "none"),
-        ("max_tokens", f"{magics.max_tokens or settings.max_tokens:,}"),
-        ("render_hz", f"{magics.render_hz:g}"),
-        ("book", settings.ledger),
-        ("user, team", f"{settings.user}, {settings.team or 'no team'}"),
-    )
-    return markup.table(("setting", "value"), lines)
-
-
 def _panel(magics: TokMagics, _: str) -> Bundle:
     return magics.widget().bundle()
 
@@ -179,8 +134,9 @@ def _help(_: TokMagics, __: str) -> Bundle:
 #: Word after ``%tokens`` -> what it does, and the function that does it.
 WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "count": ("tokens of a text or variable: %tokens count TEXT|VAR", _count),
-    "limits": ("every limit and what it has left", _limits),
-    "limit": ('sets a limit: %tokens limit "5 usd/day"', _limit),
+    "plan": ("what a call would take: %tokens plan TEXT|VAR; alone, the sizes safe for the model", limiting.plan),
+    "limits": ("every limit and what it has left", limiting.limits),
+    "limit": ('sets a limit: %tokens limit "5 usd/day, warn at 60 %"', limiting.limit),
     "history": ("the newest calls in the book: %tokens history [N]", _history),
     "release": ("gives back what an unsettled call was charged: %tokens release ID", _release),
     "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", _report),
@@ -188,6 +144,6 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "threads": ("the named conversations", _threads),
     "models": ("models, limits, prices and keys: %tokens models [FILTER]", _models),
     "panel": ("the gauge, live, in this cell's output", _panel),
-    "config": ("the settings in force", _config),
+    "config": ("the settings in force", limiting.config),
     "help": ("this table", _help),
 }
