@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tokmagic.catalog import demo_models
 from tokmagic.core.calibration import lesson
 from tokmagic.core.errors import ConfigurationError, RequestTooLarge
-from tokmagic.core.messages import assistant, system, user
+from tokmagic.core.messages import Extras, assistant, system, user
 from tokmagic.core.planning import TYPICAL_OUTPUT, Wishes, plan_call, used_charge
 from tokmagic.core.usage import Usage
 from tokmagic.tokenizers import counter
@@ -73,6 +73,8 @@ def test_what_replies_taught_narrows_the_margin_and_corrects_the_count():
 def test_the_answer_is_bounded_by_the_model_and_half_its_window():
     assert plan_call(SMALL, (user("hi"),), Wishes(default_max_tokens=5_000), EXACT).request.max_tokens == 4_096
     assert plan_call(CLAUDE, (user("hi"),), Wishes(default_max_tokens=5_000), EXACT).request.max_tokens == 5_000
+    assert plan_call(CLAUDE, (user("hi"),), Wishes(), EXACT).request.max_tokens == 16_000
+    assert plan_call(SMALL, (user("hi"),), Wishes(), EXACT).request.max_tokens == 1_024
     with pytest.raises(ConfigurationError, match=r"5,000 .* 4,096"):
         plan_call(SMALL, (user("hi"),), Wishes(max_tokens=5_000), EXACT)
 
@@ -116,3 +118,25 @@ def test_no_use_within_the_bounds_costs_more_than_the_ceiling(texts, cached, out
     assert (used.nanousd, used.tokens) <= (most.nanousd, most.tokens)
     assert used.nanousd <= most.nanousd
     assert used.tokens <= most.tokens
+
+
+SWITCH = replace(CLAUDE, extended_output_tokens=90_000, extended_output_beta="long-1")
+
+
+def test_the_extended_output_lets_an_answer_be_as_long_as_the_model_writes():
+    plan = plan_call(CLAUDE, (user("hi"),), Wishes(extended_output=True, default_max_tokens=500), EXACT)
+    assert (plan.request.max_tokens, plan.request.extras.headers) == (64_000, {})
+    named = Extras(headers={"anthropic-beta": "other"})
+    plan = plan_call(SWITCH, (user("hi"),), Wishes(extended_output=True, extras=named), EXACT)
+    assert (plan.request.max_tokens, plan.charge.ceiling.output_tokens) == (90_000, 90_000)
+    assert plan.request.extras.headers == {"anthropic-beta": "other,long-1"}
+    assert plan.model.name == SWITCH.name
+
+
+def test_the_extended_output_raises_what_may_be_asked_for_and_no_more():
+    asked = Wishes(extended_output=True, max_tokens=70_000)
+    assert plan_call(SWITCH, (user("hi"),), asked, EXACT).request.max_tokens == 70_000
+    with pytest.raises(ConfigurationError, match=r"70,000 is more than demo/claude writes: ask for 64,000"):
+        plan_call(SWITCH, (user("hi"),), Wishes(max_tokens=70_000), EXACT)
+    with pytest.raises(ConfigurationError, match="demo/small has no extended output"):
+        plan_call(SMALL, (user("hi"),), Wishes(extended_output=True), EXACT)

@@ -7,7 +7,7 @@ provider's own rule: the Messages services count what is produced, the Chat serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .calibration import calibrated, countable_room
 from .counters import Counter
@@ -19,6 +19,7 @@ from .messages import Extras, Message, Request, Tool
 from .models import Model, Protocol
 from .prices import ceiling
 from .replies import Cut
+from .sizes import default_max_tokens, extended_output, with_beta
 from .tokens import TokenCount, bound_request
 from .usage import Usage
 
@@ -32,13 +33,16 @@ class Wishes:
 
     Attributes:
         max_tokens: bound of the answer; None takes ``default_max_tokens``, or less where the model writes less.
+        default_max_tokens: None takes the size that is safe for the model (see ``sizes``).
+        extended_output: switch on the model's extended output; without ``max_tokens`` the answer may be as long.
         max_input_tokens: a cap on the input below the window, or None.
         keep_recent: messages that are kept word for word as long as possible.
         truncate: a strategy's name, or ``off`` to refuse instead of cutting.
     """
 
     max_tokens: int | None = None
-    default_max_tokens: int = 4_096
+    default_max_tokens: int | None = None
+    extended_output: bool = False
     max_input_tokens: int | None = None
     keep_recent: int = 10
     truncate: str = "smart"
@@ -77,10 +81,12 @@ def plan_call(
         note: what replies taught about the model's tokens, as the book keeps it.
 
     Raises:
-        ConfigurationError: ``max_tokens`` is above what the model writes.
+        ConfigurationError: ``max_tokens`` is above what the model writes, or it has no extended output.
         RequestTooLarge: it cannot be made to fit, or would have to be cut and may not.
     """
     counter = known(counter)
+    if wishes.extended_output:
+        model, wishes = _extended(model, wishes)
     max_tokens = answer_bound(model, wishes)
     room = input_room(model, wishes, max_tokens)
     try:
@@ -99,6 +105,13 @@ def plan_call(
         extras=wishes.extras,
     )
     return CallPlan(model, request, count, _charge(model, request, count, counter), fitted.cuts)
+
+
+def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
+    switched = extended_output(model)
+    headers = with_beta(wishes.extras.headers, switched.beta)
+    extras = replace(wishes.extras, headers=headers)
+    return switched.model, replace(wishes, default_max_tokens=switched.max_tokens, extras=extras)
 
 
 def _fitted(
@@ -136,7 +149,11 @@ def answer_bound(model: Model, wishes: Wishes) -> int:
     """The bound of the answer, in tokens."""
     most = model.max_output_tokens
     if wishes.max_tokens is None:
-        bounds = (wishes.default_max_tokens, most, model.context_window // 2 if model.context_window else None)
+        bounds = (
+            wishes.default_max_tokens or default_max_tokens(model),
+            most,
+            model.context_window // 2 if model.context_window else None,
+        )
         return min(bound for bound in bounds if bound is not None)
     if most is not None and wishes.max_tokens > most:
         raise ConfigurationError(
