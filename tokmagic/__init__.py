@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokmagic.api import chunk as chunk
+    from tokmagic.api import clear_cache as clear_cache
     from tokmagic.api import count as count
     from tokmagic.api import fit as fit
     from tokmagic.api import models as models
@@ -45,7 +46,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "tokmagic.api": ("chunk", "count", "fit", "models", "price", "record", "safe_limits", "truncate", "usage"),
+    "tokmagic.api": (
+        "chunk",
+        "clear_cache",
+        "count",
+        "fit",
+        "models",
+        "price",
+        "record",
+        "safe_limits",
+        "truncate",
+        "usage",
+    ),
     "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
     "tokmagic.corridor": ("Quote",),

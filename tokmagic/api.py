@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic import reports
+from tokmagic import reports, tokenizers
 from tokmagic.core.book import Entry
+from tokmagic.core.calibration import calibrated, note_name
 from tokmagic.core.chunking import chunk as chunk_text
 from tokmagic.core.counters import Counter
+from tokmagic.core.errors import LedgerError
 from tokmagic.core.fitting import Fitted
 from tokmagic.core.fitting import fit as fit_messages
-from tokmagic.core.messages import Message, as_messages
+from tokmagic.core.messages import Message, Request, as_messages
+from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
 from tokmagic.core.prices import cost
 from tokmagic.core.reports import By, ModelTable, Since, UsageTable
@@ -21,28 +24,41 @@ from tokmagic.core.tokens import TokenCount, count_request, count_text
 from tokmagic.core.truncation import Truncation
 from tokmagic.core.truncation import truncate as truncate_text
 from tokmagic.core.usage import Usage
-from tokmagic.parts import shared_parts
+from tokmagic.parts import Parts, shared_parts
 
 Said = Message | Iterable[Message | Mapping[str, Any]]
 
 
-def count(text_or_messages: str | Said, model: str | None = None) -> TokenCount:
-    """How many tokens a text, or a conversation, has for a model.
+def count(text_or_messages: str | Said | Request, model: str | None = None) -> TokenCount:
+    """How many tokens a text, a conversation or a whole request has for a model.
 
     Args:
-        text_or_messages: plain text, counted as such, or messages, counted as the provider counts them.
+        text_or_messages: plain text, counted as such; or messages, or a request with its tools, counted as the provider
+            counts them.
         model: ``provider/model``; None takes the default model.
 
     Returns:
-        A whole number with ``.exact``, ``.margin`` and ``.tokenizer``.
+        A whole number with ``.exact``, ``.margin`` and ``.tokenizer``. Where a model's tokens can only be estimated,
+        what its replies taught so far is applied.
 
     Raises:
         UnknownModel: naming the nearest models.
     """
-    counter = _counter(model)
+    parts = shared_parts()
+    found = parts.model(model or parts.default_model()[0])
+    counter = parts.counter(found)
     if isinstance(text_or_messages, str):
-        return count_text(text_or_messages, counter)
-    return count_request(as_messages(text_or_messages), (), counter)
+        counted = count_text(text_or_messages, counter)
+    elif isinstance(text_or_messages, Request):
+        counted = count_request(text_or_messages.messages, text_or_messages.tools, counter)
+    else:
+        counted = count_request(as_messages(text_or_messages), (), counter)
+    return counted if counted.exact else calibrated(counted, _note(parts, found))
+
+
+def clear_cache() -> None:
+    """Forget every count that is remembered; vocabularies stay loaded."""
+    tokenizers.clear()
 
 
 def truncate(text: str, max_tokens: int, strategy: str = "smart", model: str | None = None) -> Truncation:
@@ -160,6 +176,15 @@ def safe_limits(model: str | None = None) -> SafeLimits:
     """
     parts = shared_parts()
     return limits_of(parts.model(model or parts.default_model()[0]))
+
+
+def _note(parts: Parts, model: Model) -> str:
+    """What replies taught about the model's tokens; a book that cannot be read taught nothing."""
+    name = note_name(model.name)
+    try:
+        return parts.ledger.recall(name).get(name, "")
+    except LedgerError:
+        return ""
 
 
 def _counter(name: str | None) -> Counter:

@@ -1,16 +1,22 @@
-"""The command line: ``tokmagic report`` says what the book holds, or what one executed notebook used."""
+"""The command line: ``tokmagic report`` says what was used, ``tokmagic count`` what files would take."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tokmagic import __version__
-from tokmagic.api import usage
-from tokmagic.core.errors import TokmagicError
+from tokmagic.api import count, price, usage
+from tokmagic.core.errors import ConfigurationError, TokmagicError
+from tokmagic.core.money import Cost, worst
+from tokmagic.core.tables import text_table
+from tokmagic.core.tokens import TokenCount
+from tokmagic.core.usage import Usage
 from tokmagic.export import receipts_in, table
+from tokmagic.parts import shared_parts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,6 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.add_argument("notebook", type=Path, nargs="?", help="an executed notebook; without it the book is read")
     report.add_argument("--since", help="of the book only since then: today, yesterday, 90m, 24h, 7d")
     report.set_defaults(run=_report)
+    counting = commands.add_parser("count", help="tokens and price of texts as input for a model")
+    counting.add_argument("files", nargs="+", metavar="FILE", help="a text in UTF-8, or - for standard input")
+    counting.add_argument("--model", help="provider/model; without it the default model")
+    counting.set_defaults(run=_count)
     chosen = parser.parse_args(arguments)
     try:
         print(chosen.run(chosen))
@@ -41,6 +51,44 @@ def _report(chosen: argparse.Namespace) -> str:
 def _report_book(since: str | None) -> str:
     models, days = usage(since, by="model"), usage(since, by="day")
     return f"{models!r}\n\n{days!r}" if models else "The book holds no calls of that time: run a %%llm cell."
+
+
+def _count(chosen: argparse.Namespace) -> str:
+    model = chosen.model or shared_parts().default_model()[0]
+    counted = [(name, count(_text(name), model)) for name in chosen.files]
+    rows = [(name, tokens, _price(model, tokens)) for name, tokens in counted]
+    if len(rows) > 1:
+        margin = sum(tokens.margin for _, tokens, _ in rows)
+        exact = all(tokens.exact for _, tokens, _ in rows)
+        total = TokenCount(sum(tokens for _, tokens, _ in rows), exact=exact, margin=margin)
+        rows.append(("total", total, sum((cost for _, _, cost in rows[1:]), rows[0][2])))
+    lines = [
+        (f"{tokens:,}", "exact" if tokens.exact else f"±{tokens.margin:,}", str(cost), name)
+        for name, tokens, cost in rows
+    ]
+    head = ("tokens", counted[0][1].tokenizer, "price", f"input for {model}")
+    return text_table(head, lines, numbers=(0, 1, 2))
+
+
+def _price(model: str, tokens: TokenCount) -> Cost:
+    cost = price(model, Usage(input_tokens=tokens))
+    return cost if tokens.exact else replace(cost, quality=worst(cost.quality, "estimated"))
+
+
+def _text(name: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{name} cannot be read ({error.strerror}): name a text file.") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"{name} is no text in UTF-8 (byte {error.start:,} is {content[error.start]:#04x}): convert it first."
+        ) from None
+    if "\0" in text:
+        raise ConfigurationError(f"{name} holds bytes of zero, so it is no text: name a text file.")
+    return text
 
 
 if __name__ == "__main__":
