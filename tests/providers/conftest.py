@@ -1,7 +1,9 @@
 """A scripted HTTP service: each connection is answered with the bytes a test lays out, then closed."""
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -55,11 +57,11 @@ async def service(protocol, answer, path=""):
 def exchange():
     """Send one request to a service that answers so; the events, and what the service saw."""
 
-    def run(protocol, answer, *, stream=True, path="", **request):
+    def run(protocol, answer, *, stream=True, path="", clock=time.monotonic, **request):
         async def go():
             async with service(protocol, answer, path) as (provider, seen):
                 asked = Request("m", (user("hello"),), 50, stream=stream, **request)
-                return [event async for event in provider.stream(asked)], seen
+                return [event async for event in replace(provider, clock=clock).stream(asked)], seen
 
         return asyncio.run(go())
 

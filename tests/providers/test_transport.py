@@ -1,6 +1,7 @@
 """Both SDKs over real HTTP: replies become events, and each way to fail becomes its own error, the key never shown."""
 
 import asyncio
+import itertools
 import json
 import socket
 from contextlib import aclosing
@@ -103,6 +104,14 @@ def test_extras_reach_the_wire(exchange, protocol):
 def test_a_stream_that_ends_early_is_broken_and_not_an_answer(exchange, protocol):
     with pytest.raises(StreamBroken, match="before it was complete"):
         exchange(protocol, events(*CUT[protocol]))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(("seconds", "said"), [(121.0, "nothing but keep-alives for 120 s"), (119.0, "before it was")])
+def test_keep_alives_alone_do_not_keep_a_reply_alive(exchange, protocol, seconds, said):
+    times = itertools.chain([0.0], itertools.repeat(seconds))
+    with pytest.raises(StreamBroken, match=said):
+        exchange(protocol, events(": still here\n\n"), clock=times.__next__)
 
 
 def test_an_error_in_mid_stream_is_an_error(exchange):

@@ -27,7 +27,7 @@ class RetryPolicy:
         asked = error.retry_after
         if asked is not None and asked > self.longest:
             return None
-        doubling = min(self.longest, self.base * 2 ** (attempt - 1))
+        doubling: float = min(self.longest, self.base * 2 ** (attempt - 1))
         if asked is None:
             return doubling * (1 + jitter)
         return asked + jitter * max(0.25 * asked, doubling)

@@ -73,6 +73,7 @@ class Transport:
         arguments: the fields ``create`` demands as arguments; the rest of the body goes through untouched.
         status_error, connection_error: the SDK's classes for a refusal and for no connection.
         count: the SDK's call that only counts the input, where the service has one.
+        clock: seconds that only go forward; what is silent too long is told by it.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Transport:
     status_error: type[Exception]
     connection_error: type[Exception]
     count: Callable[..., Awaitable[Any]] | None = None
+    clock: Callable[[], float] = time.monotonic
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """Send the request once; see ``Provider.stream``."""
@@ -152,15 +154,15 @@ class Transport:
         return self._streamed(response) if streamed else self._whole(response)
 
     async def _streamed(self, response: Response) -> AsyncGenerator[StreamEvent]:
-        sse, decoder, heard = SSEDecoder(), self.codec.decoder(), time.monotonic()
+        sse, decoder, heard = SSEDecoder(), self.codec.decoder(), self.clock()
         chunks = response.iter_bytes()
         async for chunk in chunks:
             for event in merged(self._fold(sse, decoder, chunk)):
-                heard = time.monotonic()
+                heard = self.clock()
                 if isinstance(event, Finished):
                     await drain(chunks)
                 yield _with_rates(event, response)
-            if time.monotonic() - heard > IDLE_SECONDS:
+            if self.clock() - heard > IDLE_SECONDS:
                 raise StreamBroken(
                     f"{self.name} sent nothing but keep-alives for {IDLE_SECONDS:.0f} s.", provider=self.name
                 )
