@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tokmagic.corridor import Quote as Quote
     from tokmagic.guarding import guard as guard
     from tokmagic.hooks import on_entry as on_entry
+    from tokmagic.metrics import export_metrics as export_metrics
     from tokmagic.notebook import load_ipython_extension as load_ipython_extension
     from tokmagic.notebook import unload_ipython_extension as unload_ipython_extension
     from tokmagic.sync import Client as Client
@@ -78,6 +79,7 @@ _HOMES = {
     "tokmagic.core.usage": ("Usage",),
     "tokmagic.guarding": ("guard",),
     "tokmagic.hooks": ("on_entry",),
+    "tokmagic.metrics": ("export_metrics",),
     "tokmagic.notebook": ("load_ipython_extension", "unload_ipython_extension"),
     "tokmagic.sync": ("Client",),
 }

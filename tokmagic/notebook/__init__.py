@@ -46,3 +46,5 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     if magics.panel is not None:
         shell.events.unregister("post_run_cell", magics.after_cell)
         magics.hide_state()
+    if "tokmagic.guarding" in sys.modules:
+        sys.modules["tokmagic.guarding"].release_every_client()

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
 from difflib import get_close_matches
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tokmagic.api import count, models, usage
-from tokmagic.core.book import Entry
+from tokmagic.api import count
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.reports import BY, MODEL_HEAD
 from tokmagic.core.snapshot import rows
-from tokmagic.export import write_entries
-from tokmagic.notebook import limiting, markup
+from tokmagic.notebook import booked, limiting, markup
 from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
-from tokmagic.reports import pages, release, short_id
 
 if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 #: Words of the design that this version does not serve.
 LATER = ("compact", "undo", "reset", "restore")
-#: At most so many models are listed at once.
-MOST_MODELS = 40
 
 
 def answer(magics: TokMagics, line: str) -> Bundle:
@@ -63,64 +54,11 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def _history(magics: TokMagics, rest: str) -> Bundle:
-    if rest and not (rest.isascii() and rest.isdigit() and int(rest)):
-        raise ConfigurationError(f"%tokens history takes a whole number of 1 or more, not {rest!r}.")
-    head = ("id", "when", "cell", "model", "in", "out", "waited", "cost", "state")
-    entries = magics.client().history(int(rest or 20))
-    return markup.table(head, map(_history_line, entries), numbers=(4, 5, 6, 7))
-
-
-def _history_line(entry: Entry) -> tuple[str, ...]:
-    return (
-        short_id(entry),
-        datetime.fromtimestamp(entry.at).astimezone().strftime("%m-%d %H:%M:%S"),
-        entry.cell or "-",
-        entry.model,
-        f"{entry.usage.input_tokens:,}",
-        f"{entry.usage.output_tokens:,}",
-        f"{entry.waited:.1f} s" if entry.waited else "-",
-        str(entry.cost),
-        "! unsettled: %tokens release ID" if entry.state == "unsettled" else entry.state,
-    )
-
-
-def _release(_: TokMagics, rest: str) -> Bundle:
-    if not rest:
-        raise ConfigurationError("%tokens release needs an id: %tokens history shows them.")
-    entry = release(shared_parts(), rest)
-    tokens = f"{entry.used.ceiling.tokens:,} tokens"
-    return markup.plain(f"Released {short_id(entry)}: {entry.cost} and {tokens} came back to the limits.")
-
-
-def _export(_: TokMagics, rest: str) -> Bundle:
-    if not rest:
-        raise ConfigurationError("%tokens export needs a file: %tokens export usage.csv, .json or .parquet.")
-    file = Path(_unquoted(rest)).expanduser()
-    written = write_entries(pages(shared_parts().ledger), file)
-    return markup.plain(f"{written:,} entries written to {file}.")
-
-
-def _report(_: TokMagics, rest: str) -> Bundle:
-    first, *others = rest.split() or ["model"]
-    by, since = (first, others) if first in BY else ("model", [first, *others])
-    found = usage(" ".join(since) or None, by)
-    return markup.table(found.head, found.lines(), numbers=range(1, len(found.head)))
-
-
 def _threads(magics: TokMagics, _: str) -> Bundle:
     found = sorted(magics.threads.items())
     return markup.table(
         ("thread", "messages"), [(name, f"{len(thread.messages):,}") for name, thread in found], numbers=(1,)
     )
-
-
-def _models(_: TokMagics, rest: str) -> Bundle:
-    found = models(rest)
-    lines = list(islice(found.lines(), MOST_MODELS))
-    if len(found) > MOST_MODELS:
-        lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", *[""] * (len(MODEL_HEAD) - 1)))
-    return markup.table(MODEL_HEAD, lines, numbers=range(1, 7))
 
 
 def _panel(magics: TokMagics, _: str) -> Bundle:
@@ -137,12 +75,13 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "plan": ("what a call would take: %tokens plan TEXT|VAR; alone, the sizes safe for the model", limiting.plan),
     "limits": ("every limit and what it has left", limiting.limits),
     "limit": ('sets a limit: %tokens limit "5 usd/day, warn at 60 %"', limiting.limit),
-    "history": ("the newest calls in the book: %tokens history [N]", _history),
-    "release": ("gives back what an unsettled call was charged: %tokens release ID", _release),
-    "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", _report),
-    "export": ("the whole book as a file: %tokens export FILE.{csv,json,parquet}", _export),
+    "history": ("the newest calls in the book: %tokens history [N]", booked.history),
+    "release": ("gives back what an unsettled call was charged: %tokens release ID", booked.release),
+    "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", booked.report),
+    "export": ("the whole book as a file: %tokens export FILE.{csv,json,parquet}", booked.export),
+    "guard": ("puts every SDK client made from now on under the book: %tokens guard on|off", booked.guard),
     "threads": ("the named conversations", _threads),
-    "models": ("models, limits, prices and keys: %tokens models [FILTER]", _models),
+    "models": ("models, limits, prices and keys: %tokens models [FILTER]", booked.models),
     "panel": ("the gauge, live, in this cell's output", _panel),
     "config": ("the settings in force", limiting.config),
     "help": ("this table", _help),

@@ -1,0 +1,88 @@
+"""What the words of ``%tokens`` about the book show and do, in a real kernel."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+HANG = """
+from dataclasses import replace
+from tokmagic.parts import shared_parts
+import tokmagic as tm
+ledger = shared_parts().ledger
+entry = tm.record("demo/claude", tm.Usage(input_tokens=1000, output_tokens=100))
+hangs = replace(entry, id="feedc0de" + "0" * 24, call="x", state="held", settled_at=None)
+ledger.reserve(hangs, (), "x")
+ledger.settle(replace(hangs, state="unsettled"))
+"""
+
+
+def text_of(kernel: Any, line: str) -> str:
+    return str(kernel.run(line).data[-1]["text/plain"])
+
+
+def test_a_call_that_hangs_is_marked_in_the_history_and_can_be_released_once(kernel: Any) -> None:
+    kernel.run(HANG)
+    first = text_of(kernel, "%tokens history 2").splitlines()[1]
+    assert first.startswith("feedc0de ")
+    assert first.endswith("! unsettled, at its ceiling: %tokens release feedc0de")
+    released = text_of(kernel, "%tokens release feedc0de")
+    assert re.fullmatch(
+        r"Released feedc0de \(demo/claude\): \$[\d.]+ play and 1,100 tokens came back to the limits\.", released
+    )
+    assert text_of(kernel, "%tokens history 1").endswith("released")
+    assert "only an unsettled entry" in kernel.run("%tokens release feedc0de").error["evalue"]
+    assert "needs an id" in kernel.run("%tokens release").error["evalue"]
+
+
+def test_the_book_is_exported_whole_in_each_format(kernel: Any, tmp_path: Path) -> None:
+    kernel.run("tm = __import__('tokmagic'); tm.record('demo/claude', tm.Usage(input_tokens=7), cost=0.25)")
+    for suffix in ("csv", "json", "parquet"):
+        shown = text_of(kernel, f"%tokens export '{tmp_path}/book.{suffix}'")
+        assert re.fullmatch(rf"[\d,]+ entries written to {re.escape(str(tmp_path))}/book\.{suffix}\.", shown)
+    rows = json.loads((tmp_path / "book.json").read_text())
+    assert rows[0]["kind"] == "record"
+    assert rows[0]["usd"] == 0.25
+    assert len(list(csv.DictReader((tmp_path / "book.csv").read_text().splitlines()))) == len(rows)
+    assert ".csv, .json, .parquet" in kernel.run("%tokens export book.xlsx").error["evalue"]
+
+
+def test_usage_is_reported_by_what_is_asked_and_since_when(kernel: Any) -> None:
+    kernel.run("tm = __import__('tokmagic'); tm.record('demo/small', tm.Usage(input_tokens=7))")
+    assert re.search(r"^demo/small +\d", text_of(kernel, "%tokens report"), re.MULTILINE)
+    assert text_of(kernel, "%tokens report day today").splitlines()[0].startswith("day ")
+    assert text_of(kernel, "%tokens report 1h").splitlines()[0].startswith("model ")
+    assert "names no moment" in kernel.run("%tokens report model lately").error["evalue"]
+    assert "<table>" in kernel.run("display(tm.usage(by='model'))").data[-1]["text/html"]
+
+
+def test_models_show_limits_cached_prices_and_keys(kernel: Any) -> None:
+    head, *lines = text_of(kernel, "%tokens models demo").splitlines()
+    assert head.split()[-3:] == ["out", "limits", "key"]
+    assert "cached" in head
+    assert all(line.endswith("yes") for line in lines)
+    assert "requests/minute" in lines[0]
+
+
+MADE = """
+import openai
+server = shared_parts().demo_server()
+with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token) as client:
+    client.chat.completions.create(model="chat", max_tokens=9, messages=[{"role": "user", "content": "Hello"}])
+"""
+
+
+def test_every_client_made_while_the_guard_is_on_is_booked_under_its_cell(kernel: Any) -> None:
+    kernel.run("from tokmagic.parts import shared_parts")
+    assert text_of(kernel, "%tokens guard").startswith("Off")
+    assert text_of(kernel, "%tokens guard on demo").startswith("On")
+    kernel.run(MADE)
+    booked = text_of(kernel, "%tokens history 1").splitlines()[1]
+    assert re.search(r"cell \d+ +demo/chat", booked)
+    assert text_of(kernel, "%tokens guard off").startswith("Off")
+    kernel.run(MADE)
+    assert text_of(kernel, "%tokens history 1").splitlines()[1] == booked
+    assert "takes on or off" in kernel.run("%tokens guard maybe").error["evalue"]

@@ -1,0 +1,137 @@
+"""The words of ``%tokens`` about what the book holds: ``history``, ``report``, ``export``, ``release``, ``models``.
+
+And ``guard``, which lets clients that are made in the kernel from then on write in it too.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tokmagic import reports
+from tokmagic.core.book import Entry
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.money import show_nanousd
+from tokmagic.core.reports import BY, MODEL_HEAD
+from tokmagic.export import write_entries
+from tokmagic.notebook import markup
+from tokmagic.notebook.markup import Bundle
+from tokmagic.parts import shared_parts
+
+if TYPE_CHECKING:
+    from tokmagic.doors import Door
+    from tokmagic.notebook.magics import TokMagics
+
+HISTORY_HEAD = ("id", "when", "cell", "model", "in", "out", "waited", "cost", "state")
+#: At most so many models are listed at once.
+MOST_MODELS = 40
+
+
+def history(magics: TokMagics, rest: str) -> Bundle:
+    """The newest entries of the book; one that hangs says what can be done.
+
+    Raises:
+        ConfigurationError: no whole number of 1 or more.
+    """
+    if rest and not (rest.isascii() and rest.isdigit() and int(rest)):
+        raise ConfigurationError(f"%tokens history takes a whole number of 1 or more, not {rest!r}.")
+    entries = magics.client().history(int(rest or 20))
+    return markup.table(HISTORY_HEAD, map(_history_line, entries), numbers=(4, 5, 6, 7))
+
+
+def _history_line(entry: Entry) -> tuple[str, ...]:
+    id = reports.short_id(entry)
+    return (
+        id,
+        datetime.fromtimestamp(entry.at).astimezone().strftime("%m-%d %H:%M:%S"),
+        entry.cell or "-",
+        entry.model,
+        f"{entry.usage.input_tokens:,}",
+        f"{entry.usage.output_tokens:,}",
+        f"{entry.waited:.1f} s" if entry.waited else "-",
+        str(entry.cost),
+        f"! unsettled, at its ceiling: %tokens release {id}" if entry.state == "unsettled" else entry.state,
+    )
+
+
+def release(_: TokMagics, rest: str) -> Bundle:
+    """Give back what an unsettled entry was charged.
+
+    Raises:
+        ConfigurationError: no id, or one of no unsettled entry.
+    """
+    if not rest:
+        raise ConfigurationError("%tokens release needs an id: %tokens history shows them.")
+    entry = reports.release(shared_parts(), rest)
+    most = entry.used.ceiling
+    money = show_nanousd(most.nanousd, play=entry.play)
+    back = f"{money} and {most.tokens:,} tokens came back to the limits."
+    return markup.plain(f"Released {reports.short_id(entry)} ({entry.model}): {back}")
+
+
+def export(_: TokMagics, rest: str) -> Bundle:
+    """Write the whole book to a file.
+
+    Raises:
+        ConfigurationError: no file, one of another format, or one that cannot be written.
+    """
+    name = rest[1:-1] if len(rest) >= 2 and rest[0] == rest[-1] and rest[0] in "\"'" else rest
+    if not name:
+        raise ConfigurationError("%tokens export needs a file: %tokens export usage.csv, .json or .parquet.")
+    file = Path(name).expanduser()
+    written = write_entries(reports.pages(shared_parts().ledger), file)
+    return markup.plain(f"{written:,} entries written to {file}.")
+
+
+def report(_: TokMagics, rest: str) -> Bundle:
+    """What was used, by group, since a moment.
+
+    Raises:
+        ConfigurationError: words that name no moment.
+    """
+    first, *others = rest.split() or ["model"]
+    by, since = (first, others) if first in BY else ("model", [first, *others])
+    found = reports.usage_table(shared_parts(), " ".join(since) or None, by)
+    return markup.table(found.head, found.lines(), numbers=range(1, len(found.head)))
+
+
+def models(_: TokMagics, rest: str) -> Bundle:
+    """Models with their limits, prices and keys."""
+    found = reports.model_table(shared_parts(), rest)
+    lines = list(islice(found.lines(), MOST_MODELS))
+    if len(found) > MOST_MODELS:
+        lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", *[""] * (len(MODEL_HEAD) - 1)))
+    return markup.table(MODEL_HEAD, lines, numbers=range(1, 7))
+
+
+def guard(magics: TokMagics, rest: str) -> Bundle:
+    """Guard every SDK client that is made in this kernel from now on, or no more; without a word, say which.
+
+    Raises:
+        ConfigurationError: another word than ``on`` or ``off``.
+    """
+    from tokmagic import guarding
+
+    word, _, provider = rest.partition(" ")
+    if word == "on":
+        guarding.guard_every_client(_door(magics, provider.strip()))
+    elif rest == "off":
+        guarding.release_every_client()
+    elif rest:
+        raise ConfigurationError(f"%tokens guard takes on or off, not {rest!r}.")
+    if guarding.guards_every_client():
+        return markup.plain("On: every anthropic and openai client made from now on obeys the book and its limits.")
+    return markup.plain("Off: only clients given to tm.guard, or made while it was on, obey the book.")
+
+
+def _door(magics: TokMagics, provider: str) -> Door:
+    from tokmagic.doors import Door
+
+    return Door(
+        shared_parts(),
+        lambda: magics.client().limits,
+        lambda: f"cell {magics.shell.displayhook.prompt_count}",
+        provider=provider or None,
+    )
