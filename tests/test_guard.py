@@ -15,6 +15,7 @@ from tokmagic.codecs.overheard import Overheard
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sent import read_sent
 from tokmagic.core.errors import StreamBroken
+from tokmagic.core.models import Model
 from tokmagic.core.settling import Outcome
 from tokmagic.core.words import parse_limit
 from tokmagic.doors import Door
@@ -438,7 +439,17 @@ def test_the_given_client_stays_as_it_was_and_a_guarded_one_is_not_booked_twice(
 )
 def test_the_service_is_found_by_the_clients_address(parts, client, service):
     with client() as plain:
-        assert Door(parts).desk(plain.base_url).service == service
+        assert Door(parts).desk(plain).service == service
+
+
+def test_clients_with_one_key_share_its_limits_and_those_with_another_do_not(parts, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    ours = parts.scopes(Model("openai", "x", "chat"), "")["key"]
+    for key, shared in ((KEY, True), (KEY[::-1], False)):
+        with openai.OpenAI(api_key=key) as plain:
+            fingerprint = Door(parts).desk(plain).key
+        assert (fingerprint == ours) is shared
+        assert key not in fingerprint
 
 
 def test_what_cannot_be_guarded_is_refused_with_the_way_out(parts):

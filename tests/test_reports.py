@@ -170,11 +170,15 @@ def test_an_unsettled_entry_is_released_by_the_beginning_of_its_id(at_noon):
 
 def test_only_an_unsettled_entry_that_is_meant_alone_can_be_released(at_noon):
     used(at_noon)
-    used(at_noon)
-    for prefix, said in (("00000000", "is settled"), ("0000000", "2 entries"), ("ff", "no entry"), ("", "no entry")):
-        with pytest.raises(ConfigurationError, match=said):
+    used(at_noon, state="unsettled")
+    used(at_noon, state="unsettled")
+    held = replace(used(at_noon), id="beef", call="held", lease_until=at_noon.clock() + 9)
+    at_noon.ledger.reserve(held, (), "held")
+    said = {"00000000": "No open entry", "0000000": "2 open entries", "": "No open entry", "be": "beef is held"}
+    for prefix, words in said.items():
+        with pytest.raises(ConfigurationError, match=words):
             reports.release(at_noon, prefix)
-    assert {entry.state for entry in at_noon.ledger.entries()} == {"settled"}
+    assert "released" not in {entry.state for entry in at_noon.ledger.entries()}
 
 
 def test_a_hook_is_told_of_each_entry_that_ends_and_its_failure_breaks_nothing(parts, caplog):

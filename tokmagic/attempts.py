@@ -54,12 +54,14 @@ class Desk:
     Attributes:
         parts: whose book it is.
         service: the name of the service it talks to.
+        key: fingerprint of its key; empty takes this process's own.
         limits: those of every call, besides the configuration's.
         label: names the cell that calls, for the book.
     """
 
     parts: Parts
     service: str
+    key: str = ""
     limits: Callable[[], Sequence[Limit]] = tuple
     label: Callable[[], str] = str
 
@@ -76,7 +78,7 @@ class Desk:
         model = self._model(sent)
         plan = _plan(sent, model, self.parts.counter(model))
         _require_bounds(sent, plan, limits)
-        booking = Booking(self.parts, limits, self.parts.settings.timeout, cell=self.label(), id=call)
+        booking = Booking(self.parts, limits, self.parts.settings.timeout, cell=self.label(), key=self.key, id=call)
         return Attempt(booking, plan, CODECS[sent.protocol] if sent.kind == "call" else None, asked.retries + 1)
 
     def _model(self, sent: Sent) -> Model:

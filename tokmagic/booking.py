@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from tokmagic import hooks
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry, Kind
-from tokmagic.core.limits import Account, Decision, Limit, Refused, Wait, decide
+from tokmagic.core.limits import Account, Decision, Limit, Refused, Scope, Wait, decide
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.parts import Parts
@@ -29,6 +29,7 @@ class Booking:
         parts: whose book it is.
         limits: those of the caller; the model's own are added.
         timeout: seconds an attempt may take; its hold lives a little longer.
+        key: fingerprint of the key that is sent; empty where it is the process's own.
         id: of the call; also its place in the queue of waiters.
         entries: its attempts as they ended.
         waited: seconds it waited so far, counted by the caller.
@@ -41,13 +42,14 @@ class Booking:
     notebook: str = ""
     thread: str = ""
     kind: Kind = "call"
+    key: str = ""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     entries: list[Entry] = field(default_factory=list)
     waited: float = 0.0
 
     def entry(self, plan: CallPlan, attempt: int) -> Entry:
         """A new line of the book for an attempt at the plan."""
-        scopes = self.parts.scopes(plan.model, self.notebook)
+        scopes = self._scopes(plan)
         return Entry(
             id=uuid.uuid4().hex,
             call=self.id,
@@ -95,5 +97,8 @@ class Booking:
         return decision.seconds if isinstance(decision, Wait) else 0.0
 
     def _accounts(self, plan: CallPlan) -> tuple[Account, ...]:
+        return accounts_for([*self.limits, *plan.model.rates], plan.model, self._scopes(plan), self.parts.now())
+
+    def _scopes(self, plan: CallPlan) -> dict[Scope, str]:
         scopes = self.parts.scopes(plan.model, self.notebook)
-        return accounts_for([*self.limits, *plan.model.rates], plan.model, scopes, self.parts.now())
+        return {**scopes, "key": self.key or scopes["key"]}

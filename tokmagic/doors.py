@@ -21,6 +21,7 @@ from tokmagic.codecs.wire import parse_json
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
 from tokmagic.core.models import Service
+from tokmagic.core.redaction import Secret
 from tokmagic.parts import Parts
 from tokmagic.passing import hear, hear_async, run, run_async, steps
 
@@ -63,14 +64,16 @@ class Door:
         self._label = label
         self._provider = provider
 
-    def desk(self, address: Any) -> Desk:
-        """Where calls to that address are booked.
+    def desk(self, client: Any) -> Desk:
+        """Where the calls of an SDK's client are booked: by its address and its key.
 
         Raises:
             ConfigurationError: no service is known there, and none was named.
         """
-        service = self._provider or _service_at(str(address), self.parts.services())
-        return Desk(self.parts, service, self._limits, self._label)
+        service = self._provider or _service_at(str(client.base_url), self.parts.services())
+        key = client.api_key or getattr(client, "auth_token", None)
+        known = key if isinstance(key, str) and service in self.parts.services() else ""
+        return Desk(self.parts, service, Secret(known).fingerprint(service) if known else "", self._limits, self._label)
 
     def guarded(self, client: Any) -> Any:
         """A guarded copy of an SDK's client.
@@ -81,9 +84,9 @@ class Door:
         if _is_of("anthropic", client):
             kind = AsyncMiddleware if is_asynchronous(client) else Middleware
             others = [other for other in client.middleware if not isinstance(other, Middleware | AsyncMiddleware)]
-            return client.with_options(middleware=[*others, kind(self, self.desk(client.base_url))])
+            return client.with_options(middleware=[*others, kind(self, self.desk(client))])
         if _is_of("openai", client):
-            return client.with_options(http_client=around(client._client, self, self.desk(client.base_url)))
+            return client.with_options(http_client=around(client._client, self, self.desk(client)))
         raise ConfigurationError(
             f"{type(client).__name__} cannot be guarded: give an Anthropic, AsyncAnthropic, OpenAI or AsyncOpenAI "
             "client, or send the calls through tm.Client."

@@ -89,7 +89,7 @@ def _construct_otherwise(kind: Any, prepare: Callable[[Any, dict[str, Any]], Any
         hook = prepare(self, options)
         original(self, *args, **options)
         if hook.desk is None:
-            hook.desk = hook.door.desk(self.base_url)
+            hook.desk = hook.door.desk(self)
 
     kind.__init__ = construct
 

@@ -110,15 +110,15 @@ def release(parts: Parts, prefix: str) -> Entry:
         prefix: the beginning of the entry's id.
 
     Raises:
-        ConfigurationError: no entry, several, or one that is not unsettled.
+        ConfigurationError: no open entry, several, or one of a call that is still running.
     """
-    found = [entry for entry in pages(parts.ledger) if entry.id.startswith(prefix.lower())] if prefix else []
+    found = parts.ledger.open_entries(prefix.lower()) if prefix else ()
     if len(found) != 1:
-        said = "no entry" if not found else f"{len(found)} entries"
+        said = f"{len(found)} open entries" if found else "No open entry"
         raise ConfigurationError(f"{said} of the book begin with {prefix!r}: %tokens history shows the ids.")
     (entry,) = found
     if entry.state != "unsettled":
-        raise ConfigurationError(f"{short_id(entry)} is {entry.state}: only an unsettled entry can be released.")
+        raise ConfigurationError(f"{short_id(entry)} is {entry.state} by a running call: stop that first.")
     parts.ledger.release(replace(entry, error="released by hand", settled_at=parts.clock()))
     return entry
 

@@ -34,7 +34,7 @@ def test_a_call_that_hangs_is_marked_in_the_history_and_can_be_released_once(ker
         r"Released feedc0de \(demo/claude\): \$[\d.]+ play and 1,100 tokens came back to the limits\.", released
     )
     assert text_of(kernel, "%tokens history 1").endswith("released")
-    assert "only an unsettled entry" in kernel.run("%tokens release feedc0de").error["evalue"]
+    assert "No open entry" in kernel.run("%tokens release feedc0de").error["evalue"]
     assert "needs an id" in kernel.run("%tokens release").error["evalue"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 
@@ -26,6 +27,10 @@ class Secret:
     def reveal(self) -> str:
         """The key, for the one place that sends it."""
         return self._value
+
+    def fingerprint(self, service: str) -> str:
+        """What a key of that service is known by, where the key itself must not stand."""
+        return f"{service}:{hashlib.sha256(self._value.encode()).hexdigest()[:12]}"
 
     def __repr__(self) -> str:
         return MASK
