@@ -1,5 +1,7 @@
 """Exact counts are those of the publisher's own encoder, on texts of every kind. A soak takes 100,000 each."""
 
+import sys
+
 import pytest
 import tiktoken
 from mistral_common.tokens.tokenizers.tekken import Tekkenizer
@@ -7,7 +9,9 @@ from tokenizers import Tokenizer
 
 from tests.soak import share
 from tests.tokenizers.fuzz import texts
-from tokmagic.tokenizers import counter
+from tokmagic.tokenizers import counter, encodings
+from tokmagic.tokenizers.bpe import BpeCounter
+from tokmagic.tokenizers.fast import fast_count
 from tokmagic.tokenizers.package_files import package_file
 from tokmagic.tokenizers.packed import VOCABULARIES, unpack
 from tokmagic.tokenizers.packed import _content as packed_content
@@ -15,20 +19,41 @@ from tokmagic.tokenizers.packed import _content as packed_content
 NUMBER = share(100_000, 1_500)
 
 
-@pytest.mark.parametrize("name", VOCABULARIES)
-def test_counts_are_tiktokens(name):
+@pytest.fixture(params=VOCABULARIES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def reference(name):
     ranks = {token: rank for rank, token in enumerate(unpack(packed_content(name)))}
-    reference = tiktoken.Encoding(
+    return tiktoken.Encoding(
         "reference",
         pat_str=VOCABULARIES[name].pattern,
         mergeable_ranks=ranks,
         special_tokens={"<|endoftext|>": len(ranks) + 10},
     )
-    ours = counter(name)
+
+
+@pytest.mark.parametrize("speed", ["vendored", "fast"])
+def test_counts_are_tiktokens(name, reference, speed, monkeypatch):
+    if speed == "vendored":
+        monkeypatch.setitem(sys.modules, "bpe_openai", None)
+    encodings.plain_count.cache_clear()
+    ours = BpeCounter(name)
     wrong = [
         text for text in texts(name, NUMBER) if ours.count(text) != len(reference.encode(text, disallowed_special=()))
     ]
+    encodings.plain_count.cache_clear()
     assert wrong == []
+
+
+def test_the_fast_counter_is_used_where_it_is_installed_and_knows_the_encoding(monkeypatch):
+    assert fast_count("o200k_base")("Hello, world") == 3
+    assert fast_count("o200k_base")("a\ud800") == counter("o200k_base").count("a\ufffd")
+    assert fast_count("tekken") is None
+    monkeypatch.setitem(sys.modules, "bpe_openai", None)
+    assert fast_count("o200k_base") is None
 
 
 def test_counts_are_those_of_mistrals_own_tokenizer():
