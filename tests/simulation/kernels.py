@@ -103,7 +103,8 @@ class Kernel:
             if revised != held:
                 self.ledger.expect(entry.id, revised)
                 held = revised
-                self.turns.wake()
+                if produced == 0:
+                    self.turns.wake()
 
         async def started(headers: dict[str, str]) -> None:
             nonlocal lessons

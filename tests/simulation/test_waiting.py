@@ -62,13 +62,16 @@ def test_a_refusal_closes_an_open_gate_for_as_long_as_it_asked() -> None:
     assert run(main()) == 7
 
 
-def test_a_sleeper_sleeps_as_long_as_it_was_told() -> None:
-    async def main() -> float:
+def test_the_first_asks_half_way_until_little_is_left() -> None:
+    async def main() -> list[float]:
+        asked, end = list[float](), 60.0
         with Turns().place("a") as place:
-            await place.sleep(12.5)
-        return asyncio.get_running_loop().time()
+            while (now := asyncio.get_running_loop().time()) < end:
+                asked.append(now)
+                await place.sleep(end - now)
+        return asked
 
-    assert run(main()) == 12.5
+    assert run(main()) == [0, 30, 45, 52.5, 56.25, 58.125]
 
 
 async def ends(turns: Turns, waits: dict[str, tuple[float, ...]], wake_at: float | None) -> dict[str, float]:
@@ -91,21 +94,25 @@ async def ends(turns: Turns, waits: dict[str, tuple[float, ...]], wake_at: float
 
 
 def test_room_that_comes_back_wakes_the_first_and_each_that_goes_wakes_the_next() -> None:
-    assert run(ends(Turns(), {"a": (50,), "b": (60,), "c": (70, 5)}, wake_at=10)) == {"a": 10, "b": 10, "c": 15}
+    assert run(ends(Turns(), {"a": (50,), "b": (60,), "c": (70, 2)}, wake_at=10)) == {"a": 10, "b": 10, "c": 12}
 
 
 def test_who_is_not_the_first_is_not_woken() -> None:
-    assert run(ends(Turns(), {"a": (50, 30), "b": (60,)}, wake_at=10)) == {"a": 40, "b": 40}
+    assert run(ends(Turns(), {"a": (50, 2), "b": (60,)}, wake_at=10)) == {"a": 12, "b": 12}
 
 
 def test_who_goes_out_of_turn_wakes_nobody() -> None:
-    assert run(ends(Turns(), {"a": (50,), "b": (20,), "c": (60,)}, wake_at=None)) == {"b": 20, "a": 50, "c": 50}
+    assert run(ends(Turns(), {"a": (50, 25, 2), "b": (20,), "c": (60,)}, wake_at=None)) == {
+        "b": 20,
+        "a": 39.5,
+        "c": 39.5,
+    }
 
 
 def test_a_sleeper_that_is_cancelled_leaves_its_place_to_the_next() -> None:
     async def main() -> dict[str, float]:
         turns = Turns()
-        cancelled = asyncio.create_task(ends(turns, {"a": (50,)}, None))
+        cancelled = asyncio.create_task(ends(turns, {"a": (90,)}, None))
         rest = asyncio.create_task(ends(turns, {"b": (80,)}, None))
         await asyncio.sleep(30)
         cancelled.cancel()
