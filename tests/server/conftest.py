@@ -30,13 +30,19 @@ def chat(*rates: str) -> Model:
     return Model("demo", "chat", "chat", 200_000, 64_000, O200K, rates=limits)
 
 
+def gpt(*rates: str) -> Model:
+    limits = tuple(parse_limit(words, source="provider") for words in rates)
+    return Model("demo", "gpt", "responses", 200_000, 64_000, O200K, rates=limits)
+
+
+SMALL_GPT = Model("demo", "small-gpt", "responses", 1_000, 500, O200K)
 SMALL = Model("demo", "small", "messages", 8_192, 4_096, O200K)
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[EmbeddedServer]:
     """A server without limits that a test could meet."""
-    with start_server([claude(), chat(), SMALL], counter) as running:
+    with start_server([claude(), chat(), SMALL, gpt(), SMALL_GPT], counter) as running:
         yield running
 
 
@@ -80,6 +86,11 @@ def limited_claude() -> Callable[..., Model]:
 @pytest.fixture
 def limited_chat() -> Callable[..., Model]:
     return chat
+
+
+@pytest.fixture
+def limited_gpt() -> Callable[..., Model]:
+    return gpt
 
 
 class Endless:

@@ -113,9 +113,9 @@ def test_the_models_are_listed_in_the_shape_of_who_asks(
     claude_sdk: anthropic.Anthropic, openai_sdk: openai.OpenAI
 ) -> None:
     theirs = {model.id: model for model in claude_sdk.models.list()}
-    assert list(theirs) == ["claude", "chat", "small"]
+    assert list(theirs) == ["claude", "chat", "small", "gpt", "small-gpt"]
     assert (theirs["small"].max_input_tokens, theirs["small"].max_tokens) == (8_192, 4_096)
-    assert [model.id for model in openai_sdk.models.list()] == ["claude", "chat", "small"]
+    assert [model.id for model in openai_sdk.models.list()] == ["claude", "chat", "small", "gpt", "small-gpt"]
 
 
 def test_every_reply_carries_its_request_id(claude_sdk: anthropic.Anthropic, openai_sdk: openai.OpenAI) -> None:

@@ -6,11 +6,13 @@ costs nothing: the web framework comes with the first look at ``start_server``.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .run import EmbeddedServer, start_server
 
+logging.getLogger("tokmagic").addHandler(logging.NullHandler())
 __all__ = ["EmbeddedServer", "start_server"]
 
 

@@ -21,7 +21,7 @@ from tokmagic.core.counters import Counter
 from tokmagic.core.exchanges import droppable
 from tokmagic.core.messages import Compaction, Message, Part, Reasoning, Request, Text, ToolCall, ToolResult, user
 from tokmagic.core.replies import Answer
-from tokmagic.core.tokens import count_request
+from tokmagic.core.tokens import REPLY_PRIMING, count_request
 
 from .seals import seal, unseal
 
@@ -67,7 +67,7 @@ def shortened(request: Request, room: int, counter: Counter) -> Request:
 
     The last question stays; a call and its output go together.
     """
-    messages = request.messages
+    messages = tuple(piece for message in request.messages for piece in _apart(message))
     turns = [place for place, message in enumerate(messages) if message.role != "system"]
     gone: set[int] = set()
     tokens = int(count_request(messages, request.tools, counter))
@@ -75,12 +75,16 @@ def shortened(request: Request, room: int, counter: Counter) -> Request:
         if tokens <= room:
             break
         gone.update(leaving)
-        tokens = int(count_request(_without(messages, gone), request.tools, counter))
-    return replace(request, messages=_without(messages, gone))
+        tokens -= int(count_request([messages[place] for place in leaving], (), counter)) - REPLY_PRIMING
+    kept = tuple(message for place, message in enumerate(messages) if place not in gone)
+    return replace(request, messages=kept)
 
 
-def _without(messages: tuple[Message, ...], gone: set[int]) -> tuple[Message, ...]:
-    return tuple(message for place, message in enumerate(messages) if place not in gone)
+def _apart(message: Message) -> tuple[Message, ...]:
+    """What the tools returned and what the user said behind it, which need not leave together."""
+    results = tuple(part for part in message.parts if isinstance(part, ToolResult))
+    rest = tuple(part for part in message.parts if not isinstance(part, ToolResult))
+    return (Message(message.role, results), Message(message.role, rest)) if results and rest else (message,)
 
 
 def summary_request(request: Request) -> Request:

@@ -21,9 +21,18 @@ from .digest import digest, words_asked_for
 from .specimen import specimen
 
 OPENING = "*Demo engine: no model is at work; this is an extract of your prompt.*"
-_WISH = re.compile(r"\b(?:use|call) the [`\"']?([\w-]+)[`\"']? tool(?: with ([^\n.;?!]*(?:\.\d[^\n.;?!]*)*))?", re.I)
+#: The wish for a tool, up to the next one or the end of its line.
+_WISH = re.compile(
+    r"""\b(?:use|call)\ the\ [`"']?([\w-]+)[`"']?\ tool
+        (?:\ with\ ((?:(?!\b(?:use|call)\ the\ )[^\n])*))?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+#: A name and its value: a number, a list, something quoted, or words up to the next name, comma or end of a sentence.
 _ARGUMENT = re.compile(
-    r"([A-Za-z_]\w*)\s*=\s*(\"[^\"]*\"|'[^']*'|.+?)(?=\s*(?:,|\band\b)\s*[A-Za-z_]\w*\s*=|\s*,?\s*$)"
+    r"""([A-Za-z_]\w*)\s*=\s*
+        (-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\w) | \[[^\]\n]*\] | "[^"\n]*" | '[^'\n]*'
+         | .+?(?=\s*,|[.;?!](?:\s|$)|\s+(?:and\s+)?[A-Za-z_]\w*\s*=|\s*$))""",
+    re.VERBOSE,
 )
 
 
