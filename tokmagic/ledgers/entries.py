@@ -43,7 +43,8 @@ _values = attrgetter(*PATHS)
 _ending_values = attrgetter(*ENDING, "id")
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _END = f"UPDATE entries SET {', '.join(path.replace('.', '_') + ' = ?' for path in ENDING)} WHERE id = ?"  # noqa: S608
-_OPEN = "state IN ('held', 'unsettled')"
+#: The entries of the index over what is open; SQLite uses it where these words stand.
+OPEN = "state IN ('held', 'unsettled')"
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
 
 
@@ -84,7 +85,7 @@ def entry_of(db: sqlite3.Connection, id: str) -> Entry:
 
 def still_open(db: sqlite3.Connection, prefix: str) -> tuple[Entry, ...]:
     """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
-    rows = db.execute(f"{_SELECT} WHERE {_OPEN} AND substr(id, 1, ?) = ? ORDER BY at, rowid", (len(prefix), prefix))
+    rows = db.execute(f"{_SELECT} WHERE {OPEN} AND substr(id, 1, ?) = ? ORDER BY at, rowid", (len(prefix), prefix))
     return tuple(_entry(row) for row in rows)
 
 

@@ -162,12 +162,15 @@ def _open(db: sqlite3.Connection, account: Account, now: float) -> Level:
 def _earlier(db: sqlite3.Connection, account: Account, until: float) -> tuple[int, int]:
     """What the entries in the window and scope come to, spent and held; those that are open get their holds."""
     held, unit = 0, account.limit.unit
-    for entry in entries.still_open(db, ""):
-        here = account.since <= entry.at < until and entry.play == account.play
-        if here and getattr(entry, account.limit.scope) == account.scope_id and account.limit.covers(entry.model):
-            ceiling = entry.charge.ceiling.of(unit) or 0
-            _stand(db, entry.id, account, ceiling, entry.charge.expected.of(unit) or 0)
-            held += ceiling if entry.state == "held" else 0
+    rows = db.execute(
+        f"""SELECT id, model, state, charge_ceiling_{unit}, charge_expected_{unit} FROM entries
+            WHERE {entries.OPEN} AND at >= ? AND at < ? AND play = ? AND {account.limit.scope} = ?""",  # noqa: S608
+        (account.since, until, account.play, account.scope_id),
+    )
+    for id, model, state, ceiling, expected in rows.fetchall():
+        if account.limit.covers(model):
+            _stand(db, id, account, ceiling or 0, expected or 0)
+            held += (ceiling or 0) if state == "held" else 0
     return tallies.spent(db, account), held
 
 
