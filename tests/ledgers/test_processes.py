@@ -2,65 +2,126 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
+from tests.soak import share
 from tokmagic.core.accounts import account_of
 from tokmagic.core.words import parse_limit
-from tokmagic.ledgers.sqlite import SQLiteLedger
+from tokmagic.ledgers import Ledger
+from tokmagic.ledgers.registry import open_ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 CAP = 1_000_000
 CALL = 7_000
 
-WORKER = """
-import sys, uuid
+COMMON = """
+import os, random, signal, sys, uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from tokmagic.core.accounts import account_of
-from tokmagic.core.book import Entry
+from tokmagic.core.book import Entry, Lessons
 from tokmagic.core.limits import Admitted, Amounts, Charge
 from tokmagic.core.words import parse_limit
-from tokmagic.ledgers.sqlite import SQLiteLedger
+from tokmagic.ledgers.registry import open_ledger
 
-path, cap, call, then = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+where, cap, call = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
 account = account_of(parse_limit(f"{cap} tokens/day"), False, {"user": "u"}, noon)
-ledger = SQLiteLedger(path, clock=noon.timestamp)
+charge = Charge(Amounts(tokens=call), Amounts(tokens=call))
+
+def entry():
+    id = uuid.uuid4().hex
+    return Entry(id, id, noon.timestamp(), "m", user="u", lease_until=noon.timestamp() + 60, charge=charge)
+"""
+
+SPEND = """
+ledger = open_ledger(where, clock=noon.timestamp)
 print("open", flush=True)
 sys.stdin.readline()
-amounts = Amounts(tokens=call)
-charge = Charge(amounts, amounts)
-while then != "open":
-    id = uuid.uuid4().hex
-    entry = Entry(id, id, noon.timestamp(), "m", user="u", lease_until=noon.timestamp() + 60, charge=charge)
-    if not isinstance(ledger.reserve(entry, [account], id), Admitted):
+while True:
+    one = entry()
+    if not isinstance(ledger.reserve(one, [account], one.id), Admitted):
         break
-    if then == "hold":
-        print("held", flush=True)
-        sys.stdin.readline()
-    ledger.settle(replace(entry, used=charge))
+    ledger.settle(replace(one, used=charge))
+"""
+
+OPEN = """
+ready, go = os.pipe()
+children = []
+for _ in range(32):
+    children.append(os.fork())
+    if not children[-1]:
+        os.close(go)
+        os.read(ready, 1)
+        open_ledger(where, clock=noon.timestamp).close()
+        os._exit(0)
+os.close(go)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 32
+"""
+
+#: Each child says what it did, a line before each step that matters and one after, until it is killed.
+DIE = """
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + chr(10)).encode())
+
+def work(steps):
+    ledger = open_ledger(where, clock=noon.timestamp)
+    if steps:
+        def die_at(statement, left=[steps]):
+            left[0] -= 1
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+        ledger._file._db.set_trace_callback(die_at)
+    say("open")
+    while True:
+        one = entry()
+        if not isinstance(ledger.reserve(one, [account], one.id), Admitted):
+            raise SystemExit("the budget is too small for this test")
+        say("held", one.id)
+        truth = random.randint(0, call)
+        used = Charge(Amounts(tokens=truth), Amounts(tokens=truth))
+        say("used", one.id, truth)
+        ledger.settle(replace(one, used=used), Lessons(notes={"n": lambda old: old[-9:] + "x"}))
+        say("done", one.id)
+
+open_ledger(where, clock=noon.timestamp).close()
+random.seed(1)
+for number in range(int(sys.argv[4])):
+    child = os.fork()
+    if child == 0:
+        random.seed(number)
+        work(number + 1 if sys.argv[5] == "steps" else 0)
+    if sys.argv[5] != "steps":
+        signal.sigtimedwait([], random.uniform(0.002, 0.03))
+        os.kill(child, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
 
 
-def start(path: Path, then: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WORKER, str(path), str(CAP), str(CALL), then]
+def start(program: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COMMON + program, *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def spent_and_held(path: Path, now: float = NOON.timestamp()) -> tuple[int, int]:
-    ledger = SQLiteLedger(path, clock=lambda: now)
-    (level,) = ledger.levels([account_of(parse_limit(f"{CAP} tokens/day"), False, {"user": "u"}, NOON)])
-    ledger.close()
+@pytest.fixture(params=["sqlite", "redis"])
+def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new book is, as a setting says it."""
+    return str(tmp_path / "book") if request.param == "sqlite" else str(request.getfixturevalue("redis_url"))
+
+
+def spent_and_held(ledger: Ledger, cap: int = CAP) -> tuple[int, int]:
+    (level,) = ledger.levels([account_of(parse_limit(f"{cap} tokens/day"), False, {"user": "u"}, NOON)])
     return level.spent, level.held
 
 
-def test_eight_processes_spend_one_limit_to_its_end_and_never_past_it(tmp_path: Path) -> None:
-    workers = [start(tmp_path / "book", "spend") for _ in range(8)]
+def test_eight_processes_spend_one_limit_to_its_end_and_never_past_it(where: str) -> None:
+    workers = [start(SPEND, where, CAP, CALL) for _ in range(8)]
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "open\n"
@@ -69,34 +130,57 @@ def test_eight_processes_spend_one_limit_to_its_end_and_never_past_it(tmp_path: 
         worker.stdin.write("\n")
         worker.stdin.flush()
     assert [worker.communicate(timeout=60)[1] for worker in workers] == [""] * 8
-    spent, held = spent_and_held(tmp_path / "book")
+    ledger = open_ledger(where, clock=NOON.timestamp)
+    spent, held = spent_and_held(ledger)
+    ledger.close()
     assert CAP - CALL < spent <= CAP
     assert held == 0
 
 
-def test_sixteen_processes_open_a_new_book_at_once(tmp_path: Path) -> None:
-    workers = [start(tmp_path / "new" / "book", "open") for _ in range(16)]
-    ends = [worker.communicate("\n", timeout=60) for worker in workers]
-    assert ends == [("open\n", "")] * 16
+def test_thirty_two_processes_open_a_new_book_at_once(tmp_path: Path) -> None:
+    assert start(OPEN, tmp_path / "new" / "book", CAP, CALL).communicate(timeout=120) == ("", "")
     db = sqlite3.connect(tmp_path / "new" / "book")
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
 
 
-def test_what_a_killed_process_held_stays_held_and_is_charged_when_its_lease_ends(tmp_path: Path) -> None:
-    path = tmp_path / "book"
-    worker = start(path, "hold")
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    worker.stdin.write("\n")
-    worker.stdin.flush()
-    assert [worker.stdout.readline() for _ in range(2)] == ["open\n", "held\n"]
-    worker.kill()
-    worker.communicate(timeout=60)
-    assert worker.returncode == -signal.SIGKILL
-    assert spent_and_held(path) == (0, CALL)
-    ledger = SQLiteLedger(path, clock=lambda: NOON.timestamp() + 61)
-    assert ledger.sweep() == 1
-    assert [entry.state for entry in ledger.entries()] == ["unsettled"]
+def check_after_kills(where: str, said: str) -> None:
+    """What the dead said they did is in the book: every settled truth, and a hold for everything that was under way."""
+    lines = [line.split() for line in said.splitlines()]
+    truths = {words[1]: int(words[2]) for words in lines if words[0] == "used"}
+    done = {words[1] for words in lines if words[0] == "done"}
+    began = {words[1] for words in lines if words[0] == "held"}
+    ledger = open_ledger(where, clock=NOON.timestamp)
+    entries = {entry.id: entry for entry in ledger.entries(most=100_000)}
+    assert began <= entries.keys()
+    for id, entry in entries.items():
+        settled = entry.used.ceiling.tokens if entry.state == "settled" else None
+        assert settled == truths[id] if id in done or settled is not None else entry.state == "held"
+    cap = 2**50
+    held = sum(CALL for entry in entries.values() if entry.state == "held")
+    settled = sum(entry.used.ceiling.tokens for entry in entries.values())
+    assert spent_and_held(ledger, cap) == (settled, held)
+    assert sum(truths.values()) <= settled + held
     ledger.close()
-    assert spent_and_held(path) == (CALL, 0)
+    later = open_ledger(where, clock=lambda: NOON.timestamp() + 61)
+    later.sweep()
+    assert spent_and_held(later, cap) == (settled + held, 0)
+    later.close()
+
+
+def test_nothing_is_lost_with_processes_killed_at_any_moment(where: str) -> None:
+    said, trouble = start(DIE, where, 2**50, CALL, share(1_000, 25), "moments").communicate(timeout=900)
+    assert trouble == ""
+    assert said.count("done") > 25
+    check_after_kills(where, said)
+
+
+def test_nothing_is_lost_with_a_process_killed_before_each_statement_of_a_call(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    said, trouble = start(DIE, path, 2**50, CALL, 70, "steps").communicate(timeout=120)
+    assert trouble == ""
+    assert said.count("held") > said.count("done") > 5
+    check_after_kills(str(path), said)
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
