@@ -209,7 +209,7 @@ def test_default_models_exist():
         assert find(catalog.default_model(provider)).price is not None
 
 
-@pytest.mark.parametrize("id", ["claude", "chat", "small"])
+@pytest.mark.parametrize("id", ["claude", "gpt", "chat", "small"])
 def test_demo_models_are_paid_in_play_money_and_have_limits(id):
     model = catalog.demo_models()[id]
     assert model.play
@@ -221,3 +221,14 @@ def test_demo_models_need_no_price_data():
     code = "import sys; from tokmagic import catalog; catalog.demo_models(); print('genai_prices' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_service_that_speaks_responses_is_asked_by_chat_where_its_name_says_so():
+    services = {**SERVICES, "openai": Service("openai", "responses")}
+    by_default = catalog.lookup("openai/gpt-5", services, NOW)
+    by_chat = catalog.lookup("openai-chat/gpt-5", services, NOW)
+    assert (by_default.protocol, by_chat.protocol) == ("responses", "chat")
+    assert (by_chat.name, by_chat.price) == (by_default.name, by_default.price)
+    assert catalog.lookup("gpt-5", services, NOW) == by_default
+    with pytest.raises(UnknownModel):
+        catalog.lookup("deepseek-chat/deepseek-v4-pro", services, NOW)

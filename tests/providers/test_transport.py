@@ -30,7 +30,7 @@ from tokmagic.providers.registry import PROVIDERS, services
 
 from .conftest import KEY, events, reply, service
 
-PROTOCOLS = ("messages", "chat")
+PROTOCOLS = ("messages", "responses", "chat")
 
 
 def sse(name, **data):
@@ -63,8 +63,25 @@ CHAT_END = (
     + chunk(choices=[], usage={"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13})
     + "data: [DONE]\n\n"
 )
-WHOLE = {"messages": (START, OPEN, HI, END), "chat": (CHAT_HI, CHAT_END)}
-CUT = {"messages": (START, OPEN, HI), "chat": (CHAT_HI,)}
+MESSAGE = {
+    "id": "msg_1", "type": "message", "role": "assistant", "status": "completed",
+    "content": [{"type": "output_text", "text": "hi", "annotations": []}],
+}  # fmt: skip
+RESPONSE = {"id": "resp_1", "object": "response", "model": "m", "created_at": 1, "status": "in_progress", "output": []}
+RESPONSES_HI = (
+    sse("response.created", sequence_number=0, response=RESPONSE)
+    + sse("response.output_item.added", sequence_number=1, output_index=0, item={**MESSAGE, "content": []})
+    + sse("response.output_text.delta", sequence_number=2, output_index=0, content_index=0, delta="hi")
+)
+RESPONSES_USAGE = {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13}
+RESPONSES_WHOLE = {**RESPONSE, "status": "completed", "output": [MESSAGE], "usage": RESPONSES_USAGE}
+RESPONSES_END = sse("response.completed", sequence_number=3, response=RESPONSES_WHOLE)
+WHOLE = {
+    "messages": (START, OPEN, HI, END),
+    "responses": (RESPONSES_HI, RESPONSES_END),
+    "chat": (CHAT_HI, CHAT_END),
+}
+CUT = {"messages": (START, OPEN, HI), "responses": (RESPONSES_HI,), "chat": (CHAT_HI,)}
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -253,7 +270,20 @@ def test_a_service_that_never_hangs_up_holds_no_complete_reply_back(protocol):
     assert (len(last), connections) == (2, 2)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stop_sequence_that_a_protocol_does_not_know_is_refused_before_it_is_sent(exchange):
+    with pytest.raises(RequestRejected, match="The Responses protocol has no stop sequences") as failed:
+        exchange("responses", events(*WHOLE["responses"]), stop=("END",))
+    assert not failed.value.may_have_run
+
+
+def test_an_unstreamed_response_is_the_same_answer(exchange):
+    found, seen = exchange("responses", reply(json.dumps(RESPONSES_WHOLE)), stream=False)
+    assert [type(event) for event in found] == [Started, TextDelta, Finished]
+    assert found[-1].answer.usage.output_tokens == 4
+    assert json.loads(seen[0][1])["store"] is False
+
+
+@pytest.mark.parametrize("protocol", ["messages", "chat"])
 @pytest.mark.parametrize("stop", [("\ud800",), (b"bytes",)])
 def test_whatever_an_sdk_raises_is_one_line_of_ours(exchange, protocol, stop):
     with pytest.raises(StreamBroken, match="failed in its SDK") as failed:
@@ -316,3 +346,8 @@ def test_a_refusal_carries_the_limits_it_states(exchange):
     with pytest.raises(RateLimited) as raised:
         exchange("chat", refused)
     assert raised.value.rates == (RateState("requests", 50, 49),)
+
+
+def test_openai_is_reached_by_responses_and_compatible_services_by_chat():
+    assert services()["openai"].protocol == "responses"
+    assert {services()[name].protocol for name in ("deepseek", "groq", "ollama", "openrouter")} == {"chat"}
