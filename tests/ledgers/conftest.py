@@ -85,7 +85,7 @@ class Desk:
         return level.spent, level.held
 
 
-def start_redis(port: int, folder: str, *options: str) -> subprocess.Popen[bytes]:
+def _start_redis(port: int, folder: str, *options: str) -> subprocess.Popen[bytes]:
     """A server on the loopback that answers, with nothing in it but what lies in its folder."""
     program = shutil.which("redis-server")
     if program is None:
@@ -100,7 +100,7 @@ def start_redis(port: int, folder: str, *options: str) -> subprocess.Popen[bytes
     raise TimeoutError("redis-server did not answer within 10 s")
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -109,12 +109,22 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """The URL of a server that runs as long as the tests do."""
-    port = free_port()
+    port = _free_port()
     with tempfile.TemporaryDirectory() as folder:
-        server = start_redis(port, folder)
+        server = _start_redis(port, folder)
         yield f"redis://127.0.0.1:{port}"
         server.terminate()
         server.wait()
+
+
+@pytest.fixture
+def start_redis() -> Callable[..., subprocess.Popen[bytes]]:
+    return _start_redis
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    return _free_port
 
 
 @pytest.fixture
@@ -128,5 +138,13 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     clock = Clock()
     redis = request.getfixturevalue("redis_url") if request.param == "redis" else ""
     ledger = LEDGERS[request.param](tmp_path, redis, clock)
+    yield Desk(ledger, clock)
+    ledger.close()
+
+
+@pytest.fixture
+def memory_desk(tmp_path: Path) -> Iterator[Desk]:
+    clock = Clock()
+    ledger = MemoryLedger(clock=clock)
     yield Desk(ledger, clock)
     ledger.close()

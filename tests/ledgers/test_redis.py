@@ -1,0 +1,174 @@
+"""The book on a Redis server: its address, its secrets, its clock, and what becomes of it when connections break."""
+
+from __future__ import annotations
+
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import redis
+
+from tokmagic.core.errors import ConfigurationError, LedgerError
+from tokmagic.core.limits import MAX_AMOUNT, Account, Admitted, Limit
+from tokmagic.ledgers.redis import RedisLedger
+from tokmagic.ledgers.registry import open_ledger
+from tokmagic.ledgers.servers import Address
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from conftest import Desk
+
+    Start = Callable[..., subprocess.Popen[bytes]]
+
+SECRET = "hunter2"
+
+
+@contextmanager
+def another_server(start: Start, port: int, *options: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        server = start(port, folder, *options)
+        yield f"127.0.0.1:{port}"
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def desk(memory_desk: Desk) -> Desk:
+    return memory_desk
+
+
+def test_an_address_is_read_from_its_url_and_shown_without_secrets() -> None:
+    address = Address.parse(f"rediss://me:{SECRET}@example.org:7000/3?prefix=lab&ssl_ca_certs=ca.pem")
+    assert (address.host, address.port, address.db, address.tls) == ("example.org", 7000, 3, True)
+    assert (address.user, address.password, address.prefix) == ("me", SECRET, "lab")
+    assert address.options == (("ssl_ca_certs", "ca.pem"),)
+    assert str(address) == "rediss://example.org:7000/3"
+    assert SECRET not in repr(address)
+    assert str(Address.parse("redis://")) == "redis://localhost:6379/0"
+
+
+@pytest.mark.parametrize("rest", ["h:port", "h/first", "h:1?prefix", "h?colour=red", f":{SECRET}@[h"])
+def test_a_url_that_means_nothing_is_refused_without_repeating_it(rest: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        Address.parse(f"redis://{rest}")
+    assert SECRET not in str(refused.value)
+    assert "use " in str(refused.value)
+
+
+def test_no_trouble_shows_the_password(free_port: Callable[[], int], start_redis: Start) -> None:
+    port = free_port()
+    with pytest.raises(LedgerError, match="cannot be reached: see that the server runs") as away:
+        RedisLedger(f"redis://me:{SECRET}@127.0.0.1:{port}")
+    with (
+        another_server(start_redis, port, "--requirepass", "other") as where,
+        pytest.raises(LedgerError, match="refuses the user or the password") as refused,
+    ):
+        RedisLedger(f"redis://:{SECRET}@{where}")
+    for error in (away.value, refused.value):
+        assert SECRET not in str(error)
+        assert "\n" not in str(error)
+
+
+def test_a_server_that_may_forget_is_refused_with_the_way_out(free_port: Callable[[], int], start_redis: Start) -> None:
+    options = ("--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    with (
+        another_server(start_redis, free_port(), *options) as where,
+        pytest.raises(LedgerError, match="is allkeys-lru: set it to noeviction"),
+    ):
+        RedisLedger(f"redis://{where}")
+
+
+def test_a_server_that_comes_back_is_used_again(free_port: Callable[[], int], start_redis: Start, desk: Desk) -> None:
+    port = free_port()
+    with another_server(start_redis, port) as where:
+        ledger = RedisLedger(f"redis://{where}", clock=desk.clock)
+        entry = desk.entry(5)
+        ledger.reserve(entry, [desk.account("10 usd/day")], "")
+    with pytest.raises(LedgerError, match="cannot be reached"):
+        ledger.sweep()
+    with another_server(start_redis, port):
+        assert ledger.reserve(entry, [desk.account("10 usd/day")], "") == Admitted()
+        assert ledger.levels([desk.account("10 usd/day")])[0].held == 5
+    ledger.close()
+
+
+def test_an_answer_lost_on_the_way_is_asked_for_again_and_holds_once(redis_url: str, desk: Desk) -> None:
+    address = Address.parse(redis_url)
+    with losing_first_answers(address.port) as port:
+        ledger = RedisLedger(f"redis://127.0.0.1:{port}?prefix={address.prefix}", clock=desk.clock)
+        entry, day = desk.entry(5), desk.account("10 usd/day")
+        assert ledger.reserve(entry, [day], entry.id) == Admitted()
+        assert [(level.spent, level.held) for level in ledger.levels([day])] == [(0, 5)]
+        ledger.settle(replace(entry, used=replace(entry.charge), nanousd=5, quality="exact"))
+        assert [(level.spent, level.held) for level in ledger.levels([day])] == [(5, 0)]
+        ledger.close()
+
+
+@contextmanager
+def losing_first_answers(server: int) -> Iterator[int]:
+    """A way to the server that carries out each script, and loses the first answer to it with its connection."""
+    seen: set[bytes] = set()
+
+    def carry(client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", server)) as there:
+            while asked := client.recv(1 << 16):
+                there.sendall(asked)
+                answer = there.recv(1 << 16)
+                if b"EVAL" in asked and asked not in seen and not answer.startswith(b"-"):
+                    seen.add(asked)
+                    return
+                client.sendall(answer)
+
+    def accept() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=carry, args=(client,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    assert seen
+
+
+def test_an_amount_beyond_exact_numbers_is_refused(redis_url: str) -> None:
+    ledger = RedisLedger(redis_url)
+    limit = Limit(MAX_AMOUNT, "nanousd", "day", "user", "refuse")
+    with pytest.raises(LedgerError, match=r"can keep no such value: .* is over 9,007,199,254,740,991"):
+        ledger.levels([Account(limit, "key", "u")])
+    ledger.close()
+
+
+def test_without_a_clock_of_its_own_a_book_goes_by_the_servers(redis_url: str, desk: Desk) -> None:
+    ledger = open_ledger(redis_url)
+    entry = replace(desk.entry(5), at=time.time(), lease_until=time.time() + 60)
+    rate = desk.account("60 tokens/minute")
+    assert ledger.reserve(entry, [rate], "") == Admitted()
+    assert ledger.sweep() == 0
+    with redis.Redis.from_url(redis_url.partition("?")[0]) as server:
+        ((_, ends),) = server.zrange("{" + Address.parse(redis_url).prefix + "}:lease", 0, -1, withscores=True)
+        seconds, _ = server.time()
+    assert ends == pytest.approx(seconds + 60, abs=5)
+    ledger.close()
+
+
+def test_books_with_different_prefixes_are_apart(redis_url: str, desk: Desk) -> None:
+    first, second = RedisLedger(redis_url), RedisLedger(f"{redis_url}-2")
+    first.reserve(desk.entry(5), [], "")
+    assert len(first.entries()) == 1
+    assert second.entries() == ()
+    first.close()
+    second.close()
