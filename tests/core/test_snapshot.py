@@ -89,6 +89,19 @@ def test_a_refusing_limit_used_up_is_bad_and_a_waiting_one_only_warns() -> None:
     assert spent["limit 10 requests/minute"].tone == "warn"
 
 
+def test_a_budget_that_was_passed_says_by_how_much_in_red() -> None:
+    row = found(Snapshot(1, "k", AT, levels=(level("5 usd/total", spent=5_250_000_000),)))["limit 5 usd/total"]
+    assert (row.text, row.fraction, row.tone) == ("passed by $0.25", 1.0, "bad")
+
+
+def test_a_budget_warns_at_its_own_share() -> None:
+    words = "10 requests/total, warn at 50 %"
+    tones = [
+        found(Snapshot(1, "k", AT, levels=(level(words, spent=spent),)))[f"limit {words}"].tone for spent in (4, 5)
+    ]
+    assert tones == ["ok", "warn"]
+
+
 def test_a_limit_of_nothing_is_full() -> None:
     row = found(Snapshot(1, "k", AT, levels=(level("0 usd/day"), level("0 requests/minute"))))
     assert row["limit 0 usd/day"].fraction == 1.0

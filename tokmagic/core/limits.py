@@ -151,6 +151,12 @@ class Level:
         free = self.room if limit.full == "wait" else limit.amount - self.spent - self.held
         return max(0, int(free))
 
+    @property
+    def over(self) -> int:
+        """By how much a budget was passed, which only a call that used more than was held for it can do."""
+        limit = self.account.limit
+        return max(0, self.spent - limit.amount) if limit.full == "refuse" else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:

@@ -202,10 +202,11 @@ def _limits(snapshot: Snapshot) -> Iterable[Row]:
 
 
 def _left(level: Level) -> str:
-    unit = level.account.limit.unit
+    unit, over = level.account.limit.unit, level.over
     held = f", {show_amount(level.held, unit)} held for running calls" if level.held else ""
     queue = f", {show_amount(level.ahead, unit)} queued" if level.ahead else ""
-    return f"{show_amount(level.left, unit)} left{held}{queue}"
+    left = f"passed by {show_amount(over, unit)}" if over else f"{show_amount(level.left, unit)} left"
+    return f"{left}{held}{queue}"
 
 
 def _refilled(level: Level, at: float) -> Countdown | None:
@@ -219,7 +220,7 @@ def _refilled(level: Level, at: float) -> Countdown | None:
 def _limit_tone(level: Level, used: float) -> Tone:
     if level.left == 0:
         return "bad" if level.account.limit.full == "refuse" else "warn"
-    return "warn" if used >= NEARLY_FULL else "ok"
+    return "warn" if used >= level.account.limit.warn_percent / 100 else "ok"
 
 
 def _minutes(snapshot: Snapshot) -> Iterable[Row]:
