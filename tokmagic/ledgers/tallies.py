@@ -47,8 +47,8 @@ def totals(
     where, values = _where(since, until, session)
     group = by if by is not None else "''"
     again = db.execute(
-        f"""SELECT {group}, play, count(*) - count(DISTINCT call) FROM spanning JOIN calls USING (call)
-            JOIN sums ON id = sum WHERE {where} GROUP BY 1, 2""",  # noqa: S608
+        f"""SELECT {group}, play, count(*) - count(DISTINCT call) FROM spanning CROSS JOIN calls USING (call)
+            CROSS JOIN sums ON id = sum WHERE {where} GROUP BY 1, 2""",  # noqa: S608
         values,
     )
     twice = {(name, bool(play)): calls for name, play, calls in again}
