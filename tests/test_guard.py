@@ -1,6 +1,7 @@
 """Raw SDK clients under the book, against the embedded server: the real SDKs, sync and async, streamed and retried."""
 
 import asyncio
+import gc
 import gzip
 import json
 import threading
@@ -143,6 +144,25 @@ def test_a_stream_left_half_way_is_settled_at_least_at_what_had_come(make, clien
     assert entry.usage.input_tokens > 0
 
 
+def test_the_sdks_own_helpers_for_streams_are_booked_too(clients):
+    options = {"model": "claude", "max_tokens": 50, "messages": HELLO}
+    with clients.anthropic().messages.stream(**options) as stream:
+        final = stream.get_final_message()
+    with clients.openai().responses.stream(model="gpt", max_output_tokens=50, input="Hello") as stream:
+        written = [event for event in stream if event.type in ("response.completed", "response.incomplete")]
+    gpt, claude = clients.entries
+    assert (claude.model, claude.usage.output_tokens) == ("demo/claude", final.usage.output_tokens)
+    assert (gpt.model, gpt.usage.output_tokens) == ("demo/gpt", written[0].response.usage.output_tokens)
+
+
+def test_a_stream_nobody_closed_is_settled_when_it_is_forgotten(make, clients):
+    stream = streamed(make())
+    next(iter(stream))
+    del stream
+    gc.collect()
+    assert [(entry.state, entry.quality) for entry in clients.entries] == [("settled", "at least")]
+
+
 def test_what_is_read_raw_is_settled_too(clients):
     client = clients.openai()
     raw = client.chat.completions.with_raw_response.create(model="chat", max_tokens=50, messages=HELLO)
@@ -209,7 +229,14 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
         slept.append((seconds, parts.gauge.snapshot((), (), ()).pause))
         now[0] += seconds
 
-    door = Door(parts, lambda: [parse_limit("2 requests/minute")], provider="demo", sleep=sleep)
+    pulses = []
+    door = Door(
+        parts,
+        lambda: [parse_limit("2 requests/minute")],
+        pulse=lambda: pulses.append(parts.gauge.snapshot((), (), ()).pause is not None),
+        provider="demo",
+        sleep=sleep,
+    )
     http = httpx2.Client(transport=Faulty())
     plain = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, http_client=http)
     with door.guarded(plain) as client:
@@ -219,6 +246,8 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
     assert wait[0] == pytest.approx(30, abs=1)
     assert "2 requests/minute" in wait[1].reason
     assert parts.ledger.entries()[0].waited == wait[0]
+    assert True in pulses
+    assert pulses[-1] is False
 
 
 def test_a_wait_that_is_interrupted_gives_up_its_place_and_sends_nothing(clients, make_parts, server):

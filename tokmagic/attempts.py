@@ -7,6 +7,7 @@ was counted if it is abandoned half-way, at its ceiling if it may have run unsee
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,8 @@ from tokmagic.core.tokens import TokenCount
 from tokmagic.parts import Parts
 from tokmagic.providers.transport import never_connected
 
+log = logging.getLogger("tokmagic")
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -57,6 +60,7 @@ class Desk:
         key: fingerprint of its key; empty takes this process's own.
         limits: those of every call, besides the configuration's.
         label: names the cell that calls, for the book.
+        pulse: is called whenever there is something new to show.
     """
 
     parts: Parts
@@ -64,6 +68,7 @@ class Desk:
     key: str = ""
     limits: Callable[[], Sequence[Limit]] = tuple
     label: Callable[[], str] = str
+    pulse: Callable[[], object] = bool
 
     def attempt(self, asked: Asked, call: str) -> Attempt | None:
         """The attempt that this request is, in the call of that id; None where it costs nothing.
@@ -79,7 +84,8 @@ class Desk:
         plan = _plan(sent, model, self.parts.counter(model))
         _require_bounds(sent, plan, limits)
         booking = Booking(self.parts, limits, self.parts.settings.timeout, cell=self.label(), key=self.key, id=call)
-        return Attempt(booking, plan, CODECS[sent.protocol] if sent.kind == "call" else None, asked.retries + 1)
+        codec = CODECS[sent.protocol] if sent.kind == "call" else None
+        return Attempt(booking, plan, codec, asked.retries + 1, self.pulse)
 
     def _model(self, sent: Sent) -> Model:
         try:
@@ -91,7 +97,10 @@ class Desk:
 class Attempt:
     """One attempt, from its reservation to its end. Every method that touches the book blocks."""
 
-    def __init__(self, booking: Booking, plan: CallPlan, codec: Codec | None, number: int) -> None:
+    def __init__(
+        self, booking: Booking, plan: CallPlan, codec: Codec | None, number: int, pulse: Callable[[], object]
+    ) -> None:
+        self._pulse = pulse
         self._booking = booking
         self._plan = plan
         self._codec = codec
@@ -115,7 +124,9 @@ class Attempt:
             self._show(Planned(plan.model.name, tokens, most, plan.charge.ceiling.nanousd, plan.model.play))
         decision = self._booking.reserve(plan, self._entry)
         if isinstance(decision, Wait):
-            self._show(Waiting(decision.seconds, why_it_waits(decision)))
+            reason = why_it_waits(decision)
+            log.info("a guarded call of %s waits %.1f s: %s", plan.model.name, decision.seconds, reason)
+            self._show(Waiting(decision.seconds, reason))
             return decision.seconds
         if isinstance(decision, Refused):
             raise refusal(decision, plan.model)
@@ -175,6 +186,7 @@ class Attempt:
     def _show(self, event: Event) -> None:
         gauge = self._booking.parts.gauge
         gauge.observe(self._booking.id, self._booking.cell, event, self._plan.model.context_window)
+        self._pulse()
 
 
 def _plan(sent: Sent, model: Model, counter: Counter) -> CallPlan:

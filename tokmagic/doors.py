@@ -43,6 +43,7 @@ class Door:
         parts: whose book it is.
         limits: those of every call, besides the configuration's.
         label: names the cell that calls, for the book.
+        pulse: is called whenever there is something new to show.
         provider: the service; None finds it by each client's address.
         sleep, sleep_async: let seconds pass, in a thread and in an event loop.
     """
@@ -52,6 +53,7 @@ class Door:
         parts: Parts,
         limits: Callable[[], Sequence[Limit]] = tuple,
         label: Callable[[], str] = str,
+        pulse: Callable[[], object] = bool,
         *,
         provider: str | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -62,6 +64,7 @@ class Door:
         self.sleep_async = sleep_async
         self._limits = limits
         self._label = label
+        self._pulse = pulse
         self._provider = provider
 
     def desk(self, client: Any) -> Desk:
@@ -73,7 +76,8 @@ class Door:
         service = self._provider or _service_at(str(client.base_url), self.parts.services())
         key = client.api_key or getattr(client, "auth_token", None)
         known = key if isinstance(key, str) and service in self.parts.services() else ""
-        return Desk(self.parts, service, Secret(known).fingerprint(service) if known else "", self._limits, self._label)
+        fingerprint = Secret(known).fingerprint(service) if known else ""
+        return Desk(self.parts, service, fingerprint, self._limits, self._label, self._pulse)
 
     def guarded(self, client: Any) -> Any:
         """A guarded copy of an SDK's client.

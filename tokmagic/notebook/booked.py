@@ -133,5 +133,6 @@ def _door(magics: TokMagics, provider: str) -> Door:
         shared_parts(),
         lambda: magics.client().limits,
         lambda: f"cell {magics.shell.displayhook.prompt_count}",
+        magics.pulse,
         provider=provider or None,
     )
