@@ -122,9 +122,9 @@ def fill(path: Path) -> None:
         "id": "printf('%032x', n)",
         "call": "printf('%032x', n)",
         "at": f"{now - YEAR} + n * {YEAR / MILLION}",
-        "model": "'demo/' || n % 5",
-        "session": "'s' || n / 500",
-        "cell": "'c' || n / 20",
+        "model": "'demo/' || (n % 5)",
+        "session": "'s' || (n / 500)",
+        "cell": "'c' || (n / 20)",
     }
     columns = [varied.get(name, f":{name}") for name in COLUMNS]
     db = sqlite3.connect(path, isolation_level=None)
