@@ -13,6 +13,7 @@ from tokmagic.tokenizers import counter
 
 NAMES = ("o200k_base", "cl100k_base", "estimate")
 ALPHABETS = (
+    "❤️☎🅰", "\u1100\u1161\u11a8가각", "क्षक\u200d्त", "\n\r\u2028\u200b",
     "abc XYZ'stl ", "  \t\n\r\n\u3000\u00a0", "0123٣½", "éßøЖд", "中文。、", "हिन्दीक्ष", "한국어", "😀👍🏽", "🇩🇪🇫🇷",
     "👨‍👩‍👧", "!?.,/-_=+'\"(){}", "\u0301\u200d\ufe0f", "ไทย", "\x00\x1c\x85", "עبع", "\u0d4e\u0600",
     "\ud800\udc00\ud83d",

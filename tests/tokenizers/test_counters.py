@@ -3,17 +3,21 @@
 import subprocess
 import sys
 import threading
+from random import Random
 
 import pytest
 import tiktoken
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.soak import share
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.tokenizers import bpe, counter
+from tokmagic.core.graphemes import boundaries
+from tokmagic.tokenizers import counter
 from tokmagic.tokenizers.memory import CountMemory
 from tokmagic.tokenizers.packed import VOCABULARIES, encoding, unpack
 from tokmagic.tokenizers.packed import _content as packed_content
+from tokmagic.tokenizers.windows import PieceCounter, walked
 
 EXACT = sorted(VOCABULARIES)
 POOLS = (
@@ -67,8 +71,8 @@ def test_counts_on_both_sides_of_a_seam_add_up_in_every_part_of_the_text(name, t
     seams = {counted.seam_after(text, position) for position in range(len(text))} - {0, len(text)}
     assert seams == {counted.seam_before(text, position) for position in range(len(text))} - {0, len(text)}
     for seam in seams:
-        for part in (text, text[: seam + 1], text[seam - 1 :]):
-            left = seam if part[:seam] == text[:seam] else 1
+        before = boundaries(text, seam - 1, seam - 1)[0]
+        for part, left in ((text, seam), (text[: seam + 1], seam), (text[before:], seam - before)):
             assert counted.count(part[:left]) + counted.count(part[left:]) == counted.count(part)
 
 
@@ -108,7 +112,23 @@ def test_long_stretches_without_a_seam_are_exact_too(name, reference, text):
 )
 def test_a_piece_encoded_in_windows_has_the_tokens_of_the_whole(name, data, window):
     whole = encoding(name)._encode_single_piece(data)
-    assert bpe.count_piece(data, encoding(name), window) == len(whole)
+    assert walked(encoding(name), data, [], window).tokens == len(whole)
+
+
+LONG_PIECES = st.one_of(
+    st.builds(bytes.__mul__, st.sampled_from([b"x", b"ab", b" ", b"-=", "é".encode(), "🇩🇪".encode()]), st.just(6_000)),
+    st.integers(0, 2**32).map(lambda seed: "".join(Random(seed).choices("abcdefghijk", k=12_000)).encode()),  # noqa: S311
+    st.integers(0, 2**32).map(lambda seed: "".join(Random(seed).choices("中文的一是不了", k=4_000)).encode()),  # noqa: S311
+)
+
+
+@settings(max_examples=share(5_000, 30), deadline=None)
+@given(data=LONG_PIECES, cuts=st.lists(st.tuples(st.booleans(), st.integers(1, 12_000)), min_size=1, max_size=8))
+def test_pieces_that_begin_or_end_alike_have_their_own_counts(name, data, cuts):
+    pieces = PieceCounter()
+    for at_start, size in cuts:
+        part = data[:size] if at_start else data[-size:]
+        assert pieces.count(encoding(name), part) == len(encoding(name)._encode_single_piece(part))
 
 
 def test_a_million_spaces_are_plain_success(name):
@@ -152,9 +172,9 @@ opened = []
 sys.addaudithook(lambda event, args: opened.append(event) if event.startswith(("socket.", "urllib.")) else None)
 from tokmagic.tokenizers import counter
 made = [counter(name) for name in ("o200k_base", "cl100k_base", "estimate")]
-assert "tiktoken" not in sys.modules, "the import loads tiktoken"
+assert sys.modules.keys().isdisjoint({"tiktoken", "bpe_openai"}), "the import loads an encoder"
 assert [one.count("Hello, world <|endoftext|>") for one in made] == [10, 9, 7]
-assert "tiktoken" in sys.modules
+assert "tiktoken" in sys.modules or "bpe_openai" in sys.modules
 print("opened", opened)
 """
 
@@ -162,3 +182,8 @@ print("opened", opened)
 def test_counting_opens_no_socket_and_loads_the_encoder_only_then():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("opened []\n", "")
+
+
+def test_every_short_number_is_one_token(name):
+    numbers = [f"{number:0{digits}}" for digits in (1, 2, 3) for number in range(10**digits)]
+    assert {len(encoding(name)._encode_single_piece(number.encode())) for number in numbers} == {1}
