@@ -5,6 +5,7 @@ import gc
 import gzip
 import json
 import threading
+from dataclasses import replace
 
 import anthropic
 import httpx2
@@ -12,6 +13,7 @@ import openai
 import pytest
 
 import tokmagic as tm
+from tokmagic import catalog, tokenizers
 from tokmagic.codecs.overheard import Overheard
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sent import read_sent
@@ -21,6 +23,7 @@ from tokmagic.core.settling import Outcome
 from tokmagic.core.words import parse_limit
 from tokmagic.doors import Door
 from tokmagic.guarding import guard, guard_every_client, guards_every_client, release_every_client
+from tokmagic.server import start_server
 
 HELLO = [{"role": "user", "content": "Tell me about rivers."}]
 KEY = "sk-test-0000000000000000"
@@ -248,6 +251,30 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
     assert parts.ledger.entries()[0].waited == wait[0]
     assert True in pulses
     assert pulses[-1] is False
+
+
+@pytest.mark.parametrize("call", [say, lambda client: list(streamed(client))], ids=["whole", "streamed"])
+def test_the_limits_that_a_reply_states_are_known_to_all_who_share_the_book(parts, call):
+    rates = [parse_limit("7 requests/minute for demo/chat", source="provider")]
+    models = [replace(catalog.demo_models()["chat"], rates=tuple(rates))]
+    with start_server(models, tokenizers.counter) as server:
+        client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token)
+        with guard(client, provider="demo", parts=parts) as guarded:
+            call(guarded)
+    found = parts.learning.limits(parts.model("demo/chat"), parts.ledger.entries()[0].key)
+    assert 7 in {limit.amount for limit in found if limit.unit == "requests"}
+
+
+def test_a_guarded_call_that_fills_a_budget_says_so_where_everyone_looks(clients, caplog):
+    say(clients.openai())
+    (first,) = clients.entries
+    budget = first.nanousd + 2 * first.charge.ceiling.nanousd
+    percent = 150 * first.nanousd // budget
+    with caplog.at_level("WARNING", "tokmagic"):
+        say(clients.openai(f"{budget / 1e9:.9f} usd/day, warn at {percent} %"))
+    assert "a guarded call of demo/chat: " in caplog.text
+    (notice,) = clients.parts.gauge.snapshot((), (), ()).notices
+    assert notice in caplog.text
 
 
 def test_a_wait_that_is_interrupted_gives_up_its_place_and_sends_nothing(clients, make_parts, server):

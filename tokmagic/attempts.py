@@ -24,7 +24,7 @@ from tokmagic.core.errors import (
     StreamBroken,
     UnknownModel,
 )
-from tokmagic.core.events import Completed, Event, Planned, Waiting
+from tokmagic.core.events import Completed, Event, Notice, Planned, Waiting
 from tokmagic.core.limits import Amounts, Charge, Limit, Refused, Wait
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model
@@ -146,6 +146,12 @@ class Attempt:
         """A reply began."""
         self._reply = Overheard(self._codec, self._outcome, status, headers)
 
+    def announce(self) -> None:
+        """Let others know what the reply states of the provider's limits."""
+        started = self._outcome.started
+        if started is not None and started.rates:
+            self._booking.started(self._plan, self._entry, started)
+
     def heard(self, chunk: bytes) -> None:
         """More of the reply came, as it is on the wire."""
         if self._reply is not None:
@@ -182,6 +188,9 @@ class Attempt:
             answer, duration = self._outcome.partial(), booking.parts.clock() - self._began
             receipt = receipt_of(booking.id, self._plan, answer, booking.entries, booking.waited, duration)
             self._show(Completed(Reply(answer, receipt)))
+        for alarm in booking.alarms(self._plan):
+            log.warning("a guarded call of %s: %s", self._plan.model.name, alarm)
+            self._show(Notice(alarm))
 
     def _show(self, event: Event) -> None:
         gauge = self._booking.parts.gauge

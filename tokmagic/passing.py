@@ -66,6 +66,7 @@ def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt],
     try:
         response = yield Send()
         attempt.answered(response.status_code, response.headers)
+        yield Book(attempt.announce)
         if response.is_error and not response.is_closed:
             yield Read(response)
     except BaseException as error:

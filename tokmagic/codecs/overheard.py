@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
+from tokmagic.core.events import Started
 from tokmagic.core.settling import Outcome
 
 from . import Codec
 from .failures import failure
+from .ratelimits import read_rates
 from .sse import SSEDecoder
 
 
@@ -32,6 +35,8 @@ class Overheard:
         self._outcome = outcome
         self._status = status
         self._headers = headers
+        self._started = Started(rates=read_rates(headers) if status < 400 else ())
+        outcome.take(self._started)
         self._inflate = _inflater(headers.get("content-encoding", ""))
         self._body = bytearray()
         self._ended = False
@@ -77,11 +82,12 @@ class Overheard:
             return
         for name, text in self._sse.feed(data):
             for event in self._decoder.feed(name, text):
-                self._outcome.take(event)
+                self._outcome.take(replace(event, rates=self._started.rates) if isinstance(event, Started) else event)
 
     def _read_whole(self, codec: Codec) -> ProviderError | None:
         try:
-            self._outcome.answer = codec.decode_answer(json.loads(self._body))
+            answer = self._outcome.answer = codec.decode_answer(json.loads(self._body))
+            self._outcome.take(Started(answer.id, answer.model, answer.usage, self._started.rates))
         except ProviderError as error:
             return error
         except ValueError:
