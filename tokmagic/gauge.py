@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from tokmagic.core.book import Total
 from tokmagic.core.events import Completed, Event, Notice, Planned, ReasoningDelta, TextDelta, Waiting
 from tokmagic.core.limits import Level
 from tokmagic.core.money import Cost, worst
+from tokmagic.core.replies import Receipt
 from tokmagic.core.snapshot import Cell, Pause, Running, Snapshot, Sums
 from tokmagic.core.usage import Usage
 
@@ -68,6 +69,12 @@ class Gauge:
             elif isinstance(event, Completed):
                 self._cells.append(Cell(label, event.reply.receipt))
                 self._used.append((self._clock(), event.reply.usage.total_tokens))
+
+    def gather(self, label: str, calls: Collection[str], receipt: Receipt) -> None:
+        """Show calls that were made for one as that one."""
+        with self._lock:
+            others = [cell for cell in self._cells if cell.receipt.call not in calls]
+            self._cells = deque([*others, Cell(label, receipt)], maxlen=CELLS)
 
     def forget(self, call: str) -> None:
         """The call ended without a reply."""

@@ -117,10 +117,30 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """So many parts of a call are answered; ``total`` may grow."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The call is settled; the last event of every call that did not fail."""
 
     reply: Reply
 
 
-Event: TypeAlias = Planned | Truncated | Waiting | Connecting | Retrying | Compacted | Notice | Started | Delta | Completed
+Event: TypeAlias = (
+    Planned
+    | Truncated
+    | Waiting
+    | Connecting
+    | Retrying
+    | Compacted
+    | Notice
+    | Progress
+    | Started
+    | Delta
+    | Completed
+)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from .book import Entry
 from .errors import BudgetExceeded, RequestTooLarge, TokmagicError
@@ -10,7 +11,7 @@ from .limits import Limit, Refused, Wait, show_amount
 from .models import Model
 from .money import Cost, show_nanousd
 from .planning import CallPlan
-from .replies import Answer, Receipt
+from .replies import Answer, Receipt, StopReason
 from .usage import Usage
 
 
@@ -38,12 +39,39 @@ def receipt_of(
     )
 
 
+def together(
+    call: str, receipts: Sequence[Receipt], stop_reason: StopReason, first_token: float | None, duration: float
+) -> Receipt:
+    """One receipt for the calls that were made for one; the last is that which answers."""
+    play = all(receipt.cost.play for receipt in receipts)
+    return replace(
+        receipts[-1],
+        call=call,
+        usage=sum((receipt.usage for receipt in receipts), Usage()),
+        cost=sum((receipt.cost for receipt in receipts if receipt.cost.play == play), Cost(0, "exact", play)),
+        cuts=tuple(cut for receipt in receipts for cut in receipt.cuts),
+        waited=sum(receipt.waited for receipt in receipts),
+        attempts=sum(receipt.attempts for receipt in receipts),
+        first_token=first_token,
+        duration=duration,
+        stop_reason=stop_reason,
+        calls=len(receipts),
+    )
+
+
 def why_it_waits(wait: Wait) -> str:
     """The reason of a wait: ``28k of 30k input tokens/minute used``."""
     level = wait.level
     limit = level.account.limit
     queue = ", others are ahead" if level.ahead else ""
     return f"{limit.amount - int(level.room):,} of {limit} used, {wait.needed:,} needed{queue}"
+
+
+def why_it_queues(pause: float) -> str:
+    """The reason of a wait before the book was asked: the service wants a pause, or nothing is known of it yet."""
+    if pause:
+        return "the service asked all calls to wait"
+    return "the first reply tells this model's rate limits"
 
 
 def refusal(refused: Refused, model: Model) -> TokmagicError:

@@ -77,6 +77,7 @@ class Receipt:
         cuts: what was left out of the input.
         waited: seconds spent waiting for a rate limit.
         attempts: HTTP requests made.
+        calls: in how many calls it was made, if it was split.
         first_token, duration: seconds from the start of the call.
         context_window: of the model, in tokens, or None.
         instead_of: models that were asked before it and failed.
@@ -99,6 +100,7 @@ class Receipt:
     instead_of: tuple[str, ...] = ()
     max_tokens: int = 0
     lowered_from: int | None = None
+    calls: int = 1
 
     @property
     def dropped_tokens(self) -> int:
@@ -119,7 +121,9 @@ class Receipt:
             found.append("refused by the model")
         if self.instead_of:
             found.append(f"instead of {', '.join(self.instead_of)}")
-        if self.attempts > 1:
+        if self.calls > 1:
+            found.append(f"{self.calls} calls")
+        if self.attempts > self.calls:
             found.append(f"{self.attempts} attempts")
         return tuple(found)
 

@@ -11,6 +11,7 @@ from tokmagic.core.events import (
     Event,
     Notice,
     Planned,
+    Progress,
     ReasoningDelta,
     Retrying,
     Started,
@@ -27,7 +28,7 @@ from tokmagic.core.tokens import TokenCount
 
 def waiting(event: Waiting, left: float) -> str:
     """Why a call waits, and for how many more seconds."""
-    return one_line(f"Waiting {show_seconds(left)}: {event.reason}")
+    return one_line(f"Waiting {show_seconds(left)}: {event.reason}" if event.seconds else f"Waiting: {event.reason}")
 
 
 def connecting(event: Connecting) -> str:
@@ -40,6 +41,11 @@ def retrying(event: Retrying) -> str:
     return one_line(f"Attempt {event.attempt} failed: {event.reason}. Trying again in {show_seconds(event.seconds)}.")
 
 
+def progress(event: Progress) -> str:
+    """How far a call in parts is."""
+    return f"{event.done:,} of {event.total:,} parts answered"
+
+
 def note(event: Event) -> str:
     """What a reader must know of an event besides the answer and the status: a cut, a compaction, a notice; or ""."""
     match event:
@@ -50,7 +56,7 @@ def note(event: Event) -> str:
             return f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens"
         case Notice():
             return one_line(event.text)
-        case Planned() | Started() | Waiting() | Connecting() | Retrying() | Completed():
+        case Planned() | Started() | Waiting() | Connecting() | Retrying() | Progress() | Completed():
             return ""
         case TextDelta() | ReasoningDelta() | ToolCallDelta():
             return ""

@@ -1,0 +1,204 @@
+"""A call in parts: each part goes through the corridor as a call of its own, a few at a time, and a last one combines.
+
+So each is reserved, paced and in the book. Its one reply has the last call's answer and the receipt of all. Stopped
+before that, it has the answers to the parts that had come by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeAlias, TypeVar
+
+from anyio import CancelScope, to_thread
+
+from tokmagic.core.errors import StreamBroken, TokmagicError
+from tokmagic.core.events import (
+    Completed,
+    Connecting,
+    Event,
+    Notice,
+    Progress,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    ToolCallDelta,
+    Waiting,
+)
+from tokmagic.core.messages import Message, Text
+from tokmagic.core.receipts import together
+from tokmagic.core.replies import Answer, Reply
+from tokmagic.core.splitting import Splitting, split_call
+from tokmagic.corridor import Passage, Quote
+from tokmagic.options import CallOptions, chain_of, wishes_of
+from tokmagic.parts import Parts
+
+T = TypeVar("T")
+#: Makes the passage of one call of these messages with these options.
+MakePassage: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Passage]
+
+#: Calls for parts that are under way together, at most.
+AT_ONCE = 4
+#: How a conversation is cut that is too long for other reasons than one long text.
+OTHERWISE = "smart"
+#: What the call for a part tells to whoever watches the whole.
+_TOLD = (Waiting, Retrying, Connecting, Notice)
+_SAID = (TextDelta, ReasoningDelta, ToolCallDelta)
+#: What the calls for parts tell, and each of them when it is done.
+_Told: TypeAlias = asyncio.Queue[Event | asyncio.Task[None]]
+
+
+class SplitPassage:
+    """One call on its way through the corridor, in parts if it is too long. It is used as a ``Passage`` is.
+
+    Args:
+        parts: the book, providers and settings to work with.
+        make: makes the passage of each call.
+        options: of the call; ``truncate`` is not read. Only the last call adds to its thread.
+        messages: all that is said.
+    """
+
+    def __init__(self, parts: Parts, make: MakePassage, options: CallOptions, messages: tuple[Message, ...]) -> None:
+        self.id = uuid.uuid4().hex
+        self.reply: Reply | None = None
+        self._parts = parts
+        self._make = make
+        self._options: CallOptions = {**options, "truncate": OTHERWISE}
+        self._messages = messages
+        self._passages: list[Passage] = []
+        self._answers: list[str] = []
+        self._answering: Passage | None = None
+        self._failed = False
+        self._began = parts.clock()
+        self._first_token: float | None = None
+
+    async def run(self) -> AsyncGenerator[Event]:
+        """The parts, then the last call. The last event is ``Completed``."""
+        try:
+            messages, splitting = self._messages, await _in_thread(self._split)
+            while splitting is not None:
+                async with aclosing(self._round(splitting)) as events:
+                    async for event in events:
+                        yield event
+                messages = splitting.combined(self._answers)
+                splitting = await _in_thread(splitting.again, self._answers)
+            async with aclosing(self._last(messages)) as events:
+                async for event in events:
+                    yield event
+        except TokmagicError:
+            self._failed = True
+            raise
+        finally:
+            self._close()
+        if self.reply is not None:
+            yield Completed(self.reply)
+
+    def quote(self) -> tuple[Quote, int]:
+        """What all calls would take together, how long the first would wait now; and how many there are at most."""
+        splitting = self._split()
+        if splitting is None:
+            return self._make(self._messages, self._options).quote(), 1
+        whole, first = splitting.quote(), self._make(splitting.part(0), self._for_parts(splitting)).quote()
+        together = replace(
+            first,
+            input_tokens=whole.input_tokens,
+            max_tokens=whole.max_tokens,
+            ceiling=replace(first.ceiling, nanousd=whole.nanousd),
+        )
+        return together, whole.calls
+
+    def _split(self) -> Splitting | None:
+        model = self._parts.model(chain_of(self._options)[0] or self._parts.default_model()[0])
+        wishes = wishes_of(self._options, self._parts.settings.max_tokens)
+        return split_call(model, self._messages, wishes, self._parts.counter(model))
+
+    def _for_parts(self, splitting: Splitting) -> CallOptions:
+        options: CallOptions = {**self._options, "truncate": "off", "max_tokens": splitting.answer_tokens}
+        options.pop("thread", None)
+        return options
+
+    async def _round(self, splitting: Splitting) -> AsyncGenerator[Event]:
+        """The calls for all parts, ``AT_ONCE`` of them at a time; their answers are kept in order."""
+        total, slots, options = len(splitting.parts), asyncio.Semaphore(AT_ONCE), self._for_parts(splitting)
+        answers = self._answers = [""] * total
+        told: _Told = asyncio.Queue()
+
+        async def ask(number: int) -> None:
+            async with slots:
+                answers[number] = await self._ask(splitting.part(number), options, told)
+
+        tasks = [asyncio.create_task(ask(number)) for number in range(total)]
+        for task in tasks:
+            task.add_done_callback(told.put_nowait)
+        try:
+            yield Progress(0, total)
+            done = 0
+            while done < total:
+                event = await told.get()
+                if isinstance(event, asyncio.Task):
+                    event.result()
+                    done += 1
+                yield Progress(done, total) if isinstance(event, asyncio.Task) else event
+        finally:
+            await _end(tasks)
+
+    async def _ask(self, messages: tuple[Message, ...], options: CallOptions, told: _Told) -> str:
+        """The answer to one part."""
+        passage = self._make(messages, options)
+        self._passages.append(passage)
+        async with aclosing(passage.run()) as events:
+            async for event in events:
+                if isinstance(event, _TOLD):
+                    told.put_nowait(event)
+        if passage.reply is None:
+            raise StreamBroken("A part of the call ended without a reply.")
+        if passage.reply.cut_off:
+            bound = options.get("max_tokens")
+            told.put_nowait(Notice(f"The answer to a part met its bound of {bound:,} tokens and is cut off."))
+        return passage.reply.text
+
+    async def _last(self, messages: tuple[Message, ...]) -> AsyncGenerator[Event]:
+        """The call that answers."""
+        passage = self._answering = self._make(messages, self._options)
+        self._passages.append(passage)
+        async with aclosing(passage.run()) as events:
+            async for event in events:
+                if self._first_token is None and isinstance(event, _SAID):
+                    self._first_token = self._parts.clock() - self._began
+                if not isinstance(event, Completed):
+                    yield event
+
+    def _close(self) -> None:
+        receipts = [passage.reply.receipt for passage in self._passages if passage.reply is not None]
+        answered = self._answering.reply if self._answering is not None else None
+        if not receipts or (len(receipts) == 1 and answered is not None):
+            self.reply = answered
+            return
+        answer = answered.answer if answered is not None else self._so_far()
+        duration = self._parts.clock() - self._began
+        receipt = together(self.id, receipts, answer.stop_reason, self._first_token, duration)
+        self.reply = Reply(answer, receipt)
+        self._parts.gauge.gather(self._options.get("cell", ""), {passage.id for passage in self._passages}, receipt)
+
+    def _so_far(self) -> Answer:
+        """The answers to the parts that came before it ended early."""
+        text = "\n\n".join(answer for answer in self._answers if answer)
+        return Answer((Text(text),) if text else (), stop_reason="unknown" if self._failed else "interrupted")
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Stop what still runs and wait until it is settled."""
+    for task in tasks:
+        task.cancel()
+    with CancelScope(shield=True):
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # one of them is raised; the others are not to be missed
+
+
+async def _in_thread(act: Callable[..., T], *args: object) -> T:
+    return await to_thread.run_sync(act, *args, abandon_on_cancel=True)
