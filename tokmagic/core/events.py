@@ -132,15 +132,5 @@ class Completed:
 
 
 Event: TypeAlias = (
-    Planned
-    | Truncated
-    | Waiting
-    | Connecting
-    | Retrying
-    | Compacted
-    | Notice
-    | Progress
-    | Started
-    | Delta
-    | Completed
+    Planned | Truncated | Waiting | Connecting | Retrying | Compacted | Notice | Progress | Started | Delta | Completed
 )
