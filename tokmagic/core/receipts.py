@@ -101,5 +101,5 @@ def _show(amount: int, limit: Limit, play: bool) -> str:
 def _way_out(refused: Refused) -> str:
     limit = refused.level.account.limit
     if refused.level.left > 0:
-        return "Lower --max-tokens or send less."
+        return "Send less." if limit.unit == "input_tokens" else "Lower --max-tokens or send less."
     return "It opens again with the next window." if limit.window in ("hour", "day", "month") else "Raise the limit."
