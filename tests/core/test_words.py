@@ -33,6 +33,10 @@ from tokmagic.core.words import UNITS, WINDOWS, parse_limit
             Limit(5000, "tokens", "day", "notebook", "refuse", "anthropic/*"),
         ),
         ("5 usd/day, warn at 60 %", Limit(5_000_000_000, "nanousd", "day", "user", "refuse", warn_percent=60)),
+        (
+            "5 usd/day warn at 7 % by team for a/*",
+            Limit(5 * 10**9, "nanousd", "day", "team", "refuse", "a/*", warn_percent=7),
+        ),
         ("5 usd/day warn at 100%", Limit(5_000_000_000, "nanousd", "day", "user", "refuse", warn_percent=100)),
         (
             "9 calls/month for openai/gpt-5*, warn at 1%",
@@ -73,6 +77,11 @@ def test_words_mean_a_limit(words: str, limit: Limit) -> None:
         ("5 usd/fortnight", "the window 'fortnight' is not known; use one of call, minute"),
         ("5 usd", "no window is named"),
         ("5 usd/day by noteboook", "Did you mean notebook?"),
+        ("5 usd/day by team by user", "once each"),
+        ("5 usd/day for a/* for b/*", "once each"),
+        ("5 usd/day for a,b", "for MODELS, by SCOPE or warn at N %"),
+        ("5 usd/day for", "for MODELS, by SCOPE or warn at N %"),
+        ("5 usd/day, please", "for MODELS, by SCOPE or warn at N %"),
         ("5 usd/day, warn at 0 %", "warn at a whole number of 1 to 100 %, not at '0'"),
         ("5 usd/day, warn at 101 %", "not at '101'"),
         ("5 usd/day, warn at 60.5 %", "not at '60.5'"),

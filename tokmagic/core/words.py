@@ -35,14 +35,17 @@ _WORDS = re.compile(
     r"""\s*(?P<dollar>\$)?\s*(?P<number>[-+]?(?:nan|inf(?:inity)?)\b|[^\s$a-z/]+)\s*(?P<size>[km](?![a-z]))?\s*
         (?P<unit>[a-z_]+(?:[ ](?:tokens?))?)?\s*
         (?:(?:/|per\s+)\s*(?P<window>[a-z]+))?\s*
-        (?:for\s+(?P<models>[^\s,]+))?\s*(?:by\s+(?P<scope>[a-z]+))?\s*
-        (?:,?\s*warn\s+at\s+(?P<warn>[^\s%]+)\s*%)?\s*""",
+        (?P<clauses>(?:,|for\b|by\b|warn\b).*)?""",
+    re.VERBOSE | re.IGNORECASE | re.DOTALL,
+)
+_CLAUSE = re.compile(
+    r"""(?:for\s+(?P<models>[^\s,]+)|by\s+(?P<scope>[a-z]+)|warn\s+at\s+(?P<warn>[^\s,%]+)\s*%)(?:[\s,]+|$)""",
     re.VERBOSE | re.IGNORECASE,
 )
 
 
 def parse_limit(words: str, *, window: Window | None = None, source: Source = "notebook") -> Limit:
-    """A limit from its words: ``AMOUNT UNIT/WINDOW [for MODELS] [by SCOPE] [, warn at N %]``.
+    """A limit from its words: ``AMOUNT UNIT/WINDOW [for MODELS] [by SCOPE] [, warn at N %]``, the clauses in any order.
 
     Args:
         words: the amount may end in ``k`` or ``M``; units are usd, tokens, input_tokens, output_tokens and requests.
@@ -59,17 +62,33 @@ def parse_limit(words: str, *, window: Window | None = None, source: Source = "n
     if match["dollar"] and unit != "nanousd":
         raise ConfigurationError(f"{words!r}: $ and {match['unit']!r} are two units. Write a limit {EXAMPLES}.")
     span = _window(words, match["window"], window)
+    clauses = _clauses(words, match["clauses"] or "")
     full: Full = "wait" if span == "minute" and unit != "nanousd" else "refuse"
     return Limit(
         amount=_amount(words, match["number"], match["size"], unit),
         unit=unit,
         window=span,
-        scope=_scope(words, match["scope"], span),
+        scope=_scope(words, clauses.get("scope"), span),
         full=full,
-        models=match["models"] or "*",
+        models=clauses.get("models") or "*",
         source=source,
-        **_warning(words, match["warn"], span, full),
+        **_warning(words, clauses.get("warn"), span, full),
     )
+
+
+def _clauses(words: str, text: str) -> dict[str, str]:
+    """What stands behind the window, each clause at most once."""
+    found: dict[str, str] = {}
+    rest = text.lstrip(", ").rstrip()
+    while rest:
+        match = _CLAUSE.match(rest)
+        if match is None or match.lastgroup in found:
+            raise ConfigurationError(
+                f"{words!r} is not a limit: behind the window stand, once each, for MODELS, by SCOPE or warn at N %."
+            )
+        found[str(match.lastgroup)] = match[str(match.lastgroup)]
+        rest = rest[match.end() :]
+    return found
 
 
 def _warning(words: str, number: str | None, window: Window, full: Full) -> dict[str, int]:
