@@ -118,6 +118,18 @@ def test_the_models_are_listed_in_the_shape_of_who_asks(
     assert [model.id for model in openai_sdk.models.list()] == ["claude", "chat", "small", "gpt", "small-gpt"]
 
 
+def test_a_model_is_described_in_the_shape_of_who_asks(
+    claude_sdk: anthropic.Anthropic, openai_sdk: openai.OpenAI
+) -> None:
+    assert claude_sdk.models.retrieve("small").max_tokens == 4_096
+    assert openai_sdk.models.retrieve("gpt").owned_by == "demo"
+    with pytest.raises(anthropic.NotFoundError, match="model: none"):
+        claude_sdk.models.retrieve("none")
+    with pytest.raises(openai.NotFoundError) as missing:
+        openai_sdk.models.retrieve("none")
+    assert missing.value.code == "model_not_found"
+
+
 def test_every_reply_carries_its_request_id(claude_sdk: anthropic.Anthropic, openai_sdk: openai.OpenAI) -> None:
     first, second = (claude_sdk.messages.create(**asked()) for _ in range(2))
     assert first._request_id

@@ -32,7 +32,7 @@ from tokmagic.core.tokens import count_request
 from . import responses, rules
 from .engine import Engine
 from .generation import Call, Generation, unless_gone
-from .listing import anthropic_models, openai_models
+from .listing import anthropic_model, anthropic_models, openai_model, openai_models
 from .rates import Buckets
 from .refusals import id_headers, protocol_of, refusal
 
@@ -60,6 +60,7 @@ class App:
                 Route("/v1/responses/compact", self._compact, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
                 Route("/v1/models", self._list, methods=["GET"]),
+                Route("/v1/models/{name}", self._describe, methods=["GET"]),
             ],
             exception_handlers={404: _no_route, 405: _no_route, 413: _too_large, 500: _failed},
         )
@@ -76,6 +77,14 @@ class App:
     async def _list(self, http: HttpRequest) -> Response:
         listed = anthropic_models if "anthropic-version" in http.headers else openai_models
         return JSONResponse(listed(list(self._models.values())))
+
+    async def _describe(self, http: HttpRequest) -> Response:
+        name, protocol = http.path_params["name"], protocol_of(http.url.path, http.headers)
+        found = next((model for model in self._models.values() if model.id == name), None)
+        if found is None:
+            return refusal(protocol, rules.unknown_model(protocol, name), http.headers)
+        described = anthropic_model if protocol == "messages" else openai_model
+        return JSONResponse(described(found), headers=id_headers(protocol, http.headers))
 
     async def _count_tokens(self, http: HttpRequest) -> Response:
         return await self._counted(http, "messages", {"max_tokens": 1})

@@ -72,7 +72,7 @@ def thought_text(request: Request) -> str:
 
 
 def _calls(request: Request, asks: Asks) -> Iterable[ToolCall]:
-    last = request.turns[-1]
+    last = _last(request)
     if any(isinstance(part, ToolResult) for part in last.parts):
         return
     offered = {tool.name: tool for tool in asks.tools}
@@ -105,10 +105,15 @@ def _argument(said: str, schema: Mapping[str, Any]) -> Any:
 def _results(request: Request) -> Iterable[tuple[str, str]]:
     """The results that came last, with the names of their tools."""
     names = {part.id: part.name for turn in request.turns for part in turn.parts if isinstance(part, ToolCall)}
-    for part in request.turns[-1].parts:
+    for part in _last(request).parts:
         if isinstance(part, ToolResult):
             text = "".join(piece.text for piece in part.parts if isinstance(piece, Text))
             yield names.get(part.call_id, "called"), text
+
+
+def _last(request: Request) -> Message:
+    """The last turn; an empty one where there is nothing but system text."""
+    return request.turns[-1] if request.turns else Message("user", ())
 
 
 def _last_words(request: Request) -> str:
