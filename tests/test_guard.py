@@ -1,18 +1,23 @@
 """Raw SDK clients under the book, against the embedded server: the real SDKs, sync and async, streamed and retried."""
 
 import asyncio
+import contextlib
 import gc
 import gzip
 import json
+import random
 import threading
 from dataclasses import replace
+from itertools import islice
 
 import anthropic
+import httpx
 import httpx2
 import openai
 import pytest
 
 import tokmagic as tm
+from tests.soak import share
 from tokmagic import catalog, tokenizers
 from tokmagic.codecs.overheard import Overheard
 from tokmagic.codecs.registry import CODECS
@@ -321,6 +326,41 @@ def test_eight_threads_never_pass_a_budget(clients, sdk):
     assert budget - worst - paid < spent <= budget
 
 
+class Weather(Faulty):
+    """The real transport, with failures by chance, none of which an SDK or the book would pause for."""
+
+    def __init__(self, chance, retries):
+        super().__init__()
+        self.chance = chance
+        self.breaks = 0.35 if not retries else 0.0
+
+    def handle_request(self, request):
+        luck = self.chance.random()
+        self.statuses = [self.chance.choice((400, 500, 529))] if luck < 0.25 else []
+        broken = self.chance.choice((httpx2.ConnectError, httpx2.ReadTimeout, httpx2.RemoteProtocolError))
+        self.error = broken("injected") if 0.25 < luck < self.breaks else None
+        return super().handle_request(request)
+
+
+@pytest.mark.parametrize("seed", range(share(2_000, 12)))
+def test_whatever_happens_no_hold_is_left_and_no_budget_is_passed(clients, seed):
+    chance = random.Random(seed)  # noqa: S311
+    budget = chance.randint(1_000_000, 12_000_000)
+    make, retries = getattr(clients, chance.choice(("anthropic", "openai"))), chance.randint(0, 2)
+    client = make(f"{budget / 1e9:.9f} usd/day", transport=Weather(chance, retries), max_retries=retries)
+    for _ in range(6):
+        with contextlib.suppress(tm.BudgetExceeded, anthropic.APIError, openai.APIError):
+            if chance.random() < 0.5:
+                say(client)
+                continue
+            with streamed(client) as events:
+                list(islice(events, chance.randint(0, 80)))
+    entries = clients.entries
+    assert "held" not in {entry.state for entry in entries}
+    assert sum(entry.nanousd for entry in entries) <= budget
+    assert all(entry.nanousd <= entry.charge.ceiling.nanousd for entry in entries)
+
+
 ASYNCHRONOUS = {"anthropic": (anthropic.AsyncAnthropic, "", "claude"), "openai": (openai.AsyncOpenAI, "/v1", "chat")}
 
 
@@ -508,6 +548,20 @@ def test_clients_with_one_key_share_its_limits_and_those_with_another_do_not(par
         assert key not in fingerprint
 
 
+def test_a_deployment_on_azure_is_booked_under_the_service_that_is_named(clients):
+    transport = Faulty(500)
+    azure = openai.AzureOpenAI(
+        azure_endpoint="https://x.openai.azure.com",
+        api_key=KEY,
+        api_version="1",
+        max_retries=0,
+        http_client=httpx2.Client(transport=transport),
+    )
+    with pytest.raises(openai.InternalServerError):
+        say(clients.guarded(azure))
+    assert [(entry.model, entry.state) for entry in clients.entries] == [("demo/chat", "unsettled")]
+
+
 def test_what_cannot_be_guarded_is_refused_with_the_way_out(parts):
     with openai.OpenAI(api_key=KEY, base_url="https://nowhere.example") as client:
         with pytest.raises(
@@ -515,6 +569,11 @@ def test_what_cannot_be_guarded_is_refused_with_the_way_out(parts):
         ):
             guard(client, parts=parts)
         assert guard(client, provider="openai", parts=parts)
+    with (
+        openai.OpenAI(api_key=KEY, http_client=httpx.Client()) as client,
+        pytest.raises(tm.ConfigurationError, match=r"attempts cannot be booked: make it with http_client=openai\."),
+    ):
+        guard(client, parts=parts)
     with pytest.raises(tm.ConfigurationError, match="str cannot be guarded"):
         guard("no client", parts=parts)
 
