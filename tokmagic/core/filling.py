@@ -69,7 +69,8 @@ class Filling:
         for place in reversed(taken):
             message = self._messages[place]
             soft = [self._short(text, least) for text in texts(place, message)]
-            firm = with_texts([message], {text.where.place._replace(message=0): "" for text in soft})[0]
+            blanks = {text.where.place._replace(message=0): "" for text in soft}
+            firm = with_texts([message], blanks)[0] if soft else message
             self.left -= sum(text.tokens for text in soft)
             self.left -= self._cost(firm) if self.left >= 0 else 0
             self.grown += soft

@@ -7,7 +7,7 @@ is kept; of more, samples at even distances are counted and scaled. Such a numbe
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple, assert_never
 
@@ -40,12 +40,14 @@ class Loss(NamedTuple):
 
 def loss_of_messages(messages: Sequence[Message], kept: int, counter: Counter) -> Loss:
     """What messages would add to a request that keeps ``kept`` characters."""
-    texts = list(texts_of(part for message in messages for part in message.parts))
+    parts = [part for message in messages for part in message.parts]
+    texts = list(texts_of(parts))
     if sum(map(len, texts)) <= max(FEW, kept):
         return Loss(sum(count_message(message, counter) for message in messages), True)
-    images = Message("user", tuple(part for message in messages for part in message.parts if isinstance(part, Image)))
+    images = Message("user", tuple(part for part in parts if isinstance(part, Image)))
     around = PER_MESSAGE * len(messages) + count_message(images, counter)
-    return Loss(rounded(around + sampled([Stretch(text, 0, len(text)) for text in texts], counter)), False)
+    tokens = _sampled(list(map(len, texts)), lambda number: Stretch(texts[number], 0, len(texts[number])), counter)
+    return Loss(rounded(around + tokens), False)
 
 
 def loss_of_parts(parts: Sequence[Part], kept: int, counter: Counter) -> Loss:
@@ -57,10 +59,7 @@ def loss_of_parts(parts: Sequence[Part], kept: int, counter: Counter) -> Loss:
 
 def sampled(stretches: Sequence[Stretch], counter: Counter) -> int:
     """About how many tokens the stretches have, all together."""
-    ends = list(accumulate(stretch.end - stretch.start for stretch in stretches))
-    step = ends[-1] / SAMPLES
-    texts = [_sample(stretches, ends, int((number + 0.5) * step)) for number in range(SAMPLES)]
-    return ends[-1] * sum(map(counter.count, texts)) // max(1, sum(map(len, texts)))
+    return _sampled([stretch.end - stretch.start for stretch in stretches], stretches.__getitem__, counter)
 
 
 def rounded(tokens: int) -> int:
@@ -88,12 +87,20 @@ def texts_of(parts: Iterable[Part]) -> Iterator[str]:
                 assert_never(part)
 
 
-def _sample(stretches: Sequence[Stretch], ends: Sequence[int], place: int) -> str:
-    """The words around a place of all stretches together; a short stretch whole, for its ends count as well."""
-    number = bisect_right(ends, place)
-    text, start, end = stretches[number]
+def _sampled(lengths: Sequence[int], stretch: Callable[[int], Stretch], counter: Counter) -> int:
+    ends = list(accumulate(lengths))
+    step = ends[-1] / SAMPLES
+    places = [int((number + 0.5) * step) for number in range(SAMPLES)]
+    numbers = [bisect_right(ends, place) for place in places]
+    texts = [_words(stretch(number), ends[number] - place) for number, place in zip(numbers, places, strict=True)]
+    return ends[-1] * sum(map(counter.count, texts)) // max(1, sum(map(len, texts)))
+
+
+def _words(stretch: Stretch, left: int) -> str:
+    """The words from ``left`` characters before the end; a short stretch whole, for its ends count as well."""
+    text, start, end = stretch
     if end - start <= 2 * SAMPLE:
         return text[start:end]
-    begin = min(end - (ends[number] - place), end - SAMPLE)
+    begin = end - max(left, SAMPLE)
     first, last = text.find(" ", begin, begin + SAMPLE), text.rfind(" ", begin, begin + SAMPLE)
     return text[first:last] if last - first > SAMPLE // 2 else text[begin : begin + SAMPLE]
