@@ -9,8 +9,9 @@ import regex
 
 from .graphemes import boundaries
 
-_PARAGRAPH = r"(?<=\n\s*\n)(?=\S)"
-_LINE = r"(?<=\n)(?!\s*\n)"
+_BLANKS = r"[^\S\n]{0,80}"
+_PARAGRAPH = rf"(?<=\n{_BLANKS}\n)(?=\S)"
+_LINE = rf"(?<=\n)(?!{_BLANKS}\n)"
 _SENTENCE = r"""(?<=[.!?…]["'”’)\]]{0,2})(?=\s)|(?<=[。！？][」』”’）]?)(?![」』”’）。！？])"""
 _WORD = r"(?<=\S)(?=\s)"
 
@@ -18,6 +19,7 @@ _WORD = r"(?<=\S)(?=\s)"
 STRENGTHS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
 _FORWARD = tuple(regex.compile(pattern) for pattern in STRENGTHS)
 _BACKWARD = tuple(regex.compile(f"(?r){pattern}") for pattern in STRENGTHS)
+_PAUSE, _LAST_PAUSE = regex.compile(f"{_LINE}|{_SENTENCE}"), regex.compile(f"(?r){_LINE}|{_SENTENCE}")
 _FENCE = regex.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 
 
@@ -31,6 +33,21 @@ def breaks_after(text: str, low: int, high: int) -> Iterator[int]:
     """Places from ``low`` up to ``high``, of every strength in turn, the strongest first."""
     for pattern in _FORWARD:
         yield from _whole(text, pattern.finditer(text, low, min(high + 1, len(text))), low, high)
+
+
+def pauses_after(text: str, low: int, high: int) -> Iterator[int]:
+    """Ends of sentences and lines from ``low`` up to ``high``."""
+    return _whole(text, _PAUSE.finditer(text, low, min(high + 1, len(text))), low, high)
+
+
+def pauses_before(text: str, low: int, high: int) -> Iterator[int]:
+    """Ends of sentences and lines from ``high`` down to ``low``."""
+    return _whole(text, _LAST_PAUSE.finditer(text, low, min(high + 1, len(text))), low, high)
+
+
+def words_before(text: str, low: int, high: int) -> Iterator[int]:
+    """Ends of words from ``high`` down to ``low``."""
+    return _whole(text, _BACKWARD[-1].finditer(text, low, min(high + 1, len(text))), low, high)
 
 
 def _whole(text: str, found: Iterator[regex.Match[str]], low: int, high: int) -> Iterator[int]:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 from .counters import Counter
 from .graphemes import boundaries
 
+#: A seam is told by at most so many characters around it, and stays one whatever stands beyond them.
+CONTEXT = 8
 #: Characters of a stretch, from coarse to fine.
 STRIDES = (16_384, 1_024, 64)
 #: Characters that are searched grapheme by grapheme, at most.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from .breaks import breaks_after, breaks_before, open_fence
 from .counters import Counter
-from .cutting import End, Kept, Span, Start, longest
+from .cutting import CONTEXT, End, Kept, Span, Start, longest
 from .graphemes import boundaries
 
 #: A limit must be so many times what the mark takes, or the mark is not worth its place.
@@ -22,8 +22,6 @@ NARROW_PART, NARROW = 16, 4_096
 LOOK_BACK, FARTHEST = 4, 4_096
 #: What the tail may leave unused to begin well: a hundredth of the limit, of a low limit so many tokens.
 LOSS, LEAST_LOSS = 128, 8
-#: A seam is told by fewer characters around it, and stays one whatever stands beyond them.
-CONTEXT = 8
 
 
 @dataclass(frozen=True, slots=True)
