@@ -18,7 +18,7 @@ from tokmagic.notebook.magics import RefusedSetting, TokMagics
 from tokmagic.parts import Parts
 
 FILE = """
-limits = ["5 usd/day, warn at 60 %", "0.50 usd/call"]
+limits = ["5 usd/day, warn at 60 %", "0.50 usd/call", "0 requests/hour for demo/small"]
 prices."ollama/*" = {input = "0", output = "0.10"}
 """
 
@@ -71,14 +71,14 @@ def test_a_lower_limit_holds_and_may_be_raised_again_up_to_the_configuration(mag
     assert "$5.00/day" in tokens(magics, "limits")
 
 
-@pytest.mark.parametrize("limits", [[], ["900k tokens/session"], ["500 usd/day", "9 usd/call"]])
+@pytest.mark.parametrize("limits", [[], ["900k tokens/session"], ["500 usd/day", "9 requests/hour for demo/*"]])
 def test_no_setting_of_the_magics_lifts_a_limit_of_the_configuration(magics: TokMagics, limits: list[str]) -> None:
     magics.limits = limits
     client = magics.client()
     held = {str(limit): limit.source for limit in client.limits}
     assert held["$5.00/day"] == held["$0.50/call"] == held["200k tokens/session"] == "config"
-    with pytest.raises(BudgetExceeded, match=r"\$0\.50/call"):
-        client.send("Hello", max_tokens=40_000)
+    with pytest.raises(BudgetExceeded, match="0 requests/hour for demo/small"):
+        client.send("Hello", model="demo/small", limits=["9 requests/hour for demo/small"])
 
 
 def test_a_word_that_is_no_limit_leaves_the_setting_as_it_was(magics: TokMagics) -> None:
@@ -105,6 +105,6 @@ def test_a_plan_of_nothing_shows_the_sizes_that_are_safe(magics: TokMagics) -> N
 def test_the_settings_in_force_name_limits_by_their_origin_and_prices(magics: TokMagics) -> None:
     tokens(magics, "limit 1 usd/hour")
     shown = tokens(magics, "config")
-    assert "$5.00/day; $0.50/call; 200k tokens/session" in shown
+    assert "$5.00/day; $0.50/call; 0 requests/hour for demo/small; 200k tokens/session" in shown
     assert "1 usd/hour" in shown
     assert "ollama/*: $0.00 in, $0.10 out per million" in shown

@@ -108,7 +108,9 @@ def _demo_model(id: str, row: Mapping[str, Any]) -> Model:
 
 
 def _bare(name: str, services: Mapping[str, Service], now: datetime) -> Model:
-    found = [model for service in services.values() if (model := _known(service, name, now)) is not None]
+    """The only model of that bare name; a provider nobody knows and a model are no name of another model."""
+    known = (_known(service, name, now) for service in services.values())
+    found = [model for model in known if model is not None and len({one.count("/") for one in model.names}) == 1]
     if name in demo_models():
         found.append(demo_models()[name])
     if len(found) == 1:
