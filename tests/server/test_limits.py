@@ -198,3 +198,25 @@ def test_closing_the_server_ends_a_running_answer(endless: Any, limited_claude: 
             with pytest.raises(httpx2.TransportError):
                 reply.read()
     assert endless.ended.wait(10)
+
+
+class Bursting:
+    """An engine that lets a minute pass between its two batches."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+
+    async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
+        yield [Piece("one ", 4_000)]
+        self._clock.now += 60
+        yield [Piece("two", 3_000)]
+
+
+def test_output_counts_when_it_is_produced_and_what_refilled_before_does_not_pay_for_it(
+    limited: Any, limited_claude: Callable[..., Model]
+) -> None:
+    model = limited_claude("8k output_tokens/minute", "50 requests/minute")
+    with start_server([model], counter, engine=Bursting(limited), clock=lambda: limited.now) as server:
+        send(server, max_tokens=10_000)
+        stated = send(server, max_tokens=1).headers["anthropic-ratelimit-output-tokens-remaining"]
+    assert stated == "5000"

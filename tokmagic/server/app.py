@@ -163,11 +163,11 @@ class App:
     def _generation(self, call: Call) -> Generation:
         buckets = self._buckets[call.model.protocol, call.model.id]
 
-        def settle(produced: int) -> None:
+        def charge(produced: int) -> None:
             for unit, amount in rules.owed(call.model.protocol, produced).items():
                 buckets.charge(unit, amount)
 
-        return Generation(call, settle)
+        return Generation(call, charge)
 
     async def _count(self, request: Request, counter: Counter) -> int:
         return int(await asyncio.to_thread(count_request, request.messages, request.tools, counter))

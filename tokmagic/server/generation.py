@@ -1,7 +1,7 @@
 """One answer while it is written: bounded, cut at stop sequences, counted, and ended at once when nobody reads it.
 
 Whatever ends an answer (its end, its bound, a stop sequence, a client that hung up), the engine's generator is closed
-and what was produced is settled exactly once.
+and each token that was produced is charged exactly once, when it is produced.
 """
 
 from __future__ import annotations
@@ -56,11 +56,16 @@ class _Written:
 
 
 class Generation:
-    """One answer to a checked request; ``settle`` is told once how many tokens were produced."""
+    """One answer to a checked request.
 
-    def __init__(self, call: Call, settle: Callable[[int], None]) -> None:
+    ``charge`` is told of tokens as they are produced, beyond the one that a call takes before it runs; where there are
+    none, that one is given back.
+    """
+
+    def __init__(self, call: Call, charge: Callable[[int], None]) -> None:
         self._call = call
-        self._settle = settle
+        self._charge = charge
+        self._charged = 1
         self._id = _PREFIXES[call.model.protocol] + token_hex(12)
         self._shown = asks_of(call.request).shown
         self._written = _Written()
@@ -100,7 +105,9 @@ class Generation:
         try:
             async with aclosing(engine.generate(self._call.request, self._call.counter)) as batches:
                 async for batch in batches:
-                    yield [shown for output in self._bounded(batch) if (shown := stops.pass_on(output)) is not None]
+                    shown = [text for output in self._bounded(batch) if (text := stops.pass_on(output)) is not None]
+                    self._settle()
+                    yield shown
                     if stops.met:
                         self._reason = "stop_sequence"
                     if self._reason != "end":
@@ -108,7 +115,11 @@ class Generation:
             if rest := stops.rest():
                 yield [Piece(rest, 0)]
         finally:
-            self._settle(self._produced)
+            self._settle()
+
+    def _settle(self) -> None:
+        self._charge(self._produced - self._charged)
+        self._charged = self._produced
 
     def _bounded(self, batch: Sequence[Output]) -> Iterable[Output]:
         for output in batch:

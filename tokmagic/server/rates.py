@@ -1,6 +1,6 @@
 """The per-minute limits of one model as the server keeps them: buckets that refill continuously.
 
-A call takes all it needs or nothing. What it turns out to use beyond that is charged afterwards, and a bucket may go
+A call takes all it needs or nothing. What it produces beyond that is charged as it is produced, and a bucket may go
 below zero by it.
 """
 
@@ -55,6 +55,7 @@ class Buckets:
 
     def charge(self, unit: Unit, amount: int) -> None:
         """Take so much whatever the room."""
+        self._refill()
         if bucket := self._buckets.get(unit):
             bucket.room -= amount
 

@@ -96,8 +96,8 @@ def needs(request: Request, protocol: Protocol, input_tokens: int) -> Mapping[Un
 
 
 def owed(protocol: Protocol, produced: int) -> Mapping[Unit, int]:
-    """What a call that has ended still owes the limits, beyond what it took before it ran."""
-    return {"output_tokens": produced - 1, "tokens": produced - 1} if protocol == "messages" else {}
+    """What a call owes the limits for so many more tokens of its answer."""
+    return {"output_tokens": produced, "tokens": produced} if protocol == "messages" else {}
 
 
 def rate_limited(protocol: Protocol, model: Model, short: Shortage) -> WireError:
