@@ -2,7 +2,7 @@
 --   e, x     entries by id: as reserved, and how they ended (a letter for the state, then the new values)
 --   o        what is still open: whose, its charge, where it is summed, and on which accounts it stands
 --   lease    open holds by the end of their lease       time, time:<session>    ids in order, by time
---   a:<key>  an account                                 by:<scope>:<id>         accounts by scope, scored by their end
+--   a, by    accounts by key, and the keys of each scope with the end of their windows
 --   t:<slot> sums of a minute, by row                  slots, slots:<session>  which of them there are
 --   c        by call, the rows it ended in              spanning                calls that ended in several rows
 --   q, n     places in the queue, and notes
@@ -10,6 +10,8 @@
 local P = KEYS[1]
 local call = redis.call
 local UNITS = 5
+-- Seconds for which a window that is over stays known to calls whose clocks may be late.
+local PAST = 172800
 
 local function clock(given)
   if given ~= '' then return tonumber(given) end
@@ -52,39 +54,43 @@ local function add(record, measures) change_sums(record, measures, 1, count_call
 
 local function take_out(record) change_sums(record, record.measures, -1, count_call(record, -1)) end
 
--- Accounts.
+-- Accounts: read once and written once by each script.
 
-local ACCOUNT = {'key', 'full', 'unit', 'amount', 'seconds', 'since', 'until', 'scope', 'id', 'models', 'play', 'cap', 'alone'}
+local FULL, UNIT, AMOUNT, SECONDS, SINCE, UNTIL, MODELS, PLAY, SPENT, HELD, ROOM, AT = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local states, changed = {}, {}
 
-local function account_of(values)
-  local account = {}
-  for i, name in ipairs(ACCOUNT) do account[name] = values[i] end
-  account['until'] = account['until'] or math.huge
-  return account
+local function read_accounts(keys)
+  if #keys == 0 then return end
+  for i, packed in ipairs(call('HMGET', P .. 'a', unpack(keys))) do
+    if packed then states[keys[i]] = cmsgpack.unpack(packed) end
+  end
 end
 
-local function refill(account, room, seconds)
-  return math.min(account.amount, room + math.max(0, seconds) * (account.amount / account.seconds))
-end
-
-local function write_room(account, room, now)
-  call('HSET', P .. 'a:' .. account.key, 'amount', whole(account.amount), 'room', text(room), 'at', text(now))
+local function write_accounts()
+  local fields = {}
+  for key in pairs(changed) do
+    fields[#fields + 1] = key
+    fields[#fields + 1] = cmsgpack.pack(states[key])
+  end
+  if #fields > 0 then call('HSET', P .. 'a', unpack(fields)) end
 end
 
 local function change(key, spent, held)
-  if spent ~= 0 then call('HINCRBY', P .. 'a:' .. key, 'spent', whole(spent)) end
-  if held ~= 0 then call('HINCRBY', P .. 'a:' .. key, 'held', whole(held)) end
+  local state = states[key]
+  state[SPENT], state[HELD] = state[SPENT] + spent, state[HELD] + held
+  changed[key] = true
 end
 
--- The account as the book has it, refilled up to now; for accounts whose caller does not know them.
-local function kept(key, now)
-  local row = call('HMGET', P .. 'a:' .. key, 'full', 'unit', 'amount', 'seconds', 'since', 'models', 'play', 'room', 'at')
-  if not row[1] then return nil end
-  local account = {key = key, full = row[1], unit = tonumber(row[2]), amount = tonumber(row[3]), cap = false}
-  account.seconds, account.since = tonumber(row[4]), tonumber(row[5])
-  account.models, account.play = row[6], tonumber(row[7])
-  if account.full == 'wait' then account.room = refill(account, tonumber(row[8]), now - tonumber(row[9])) end
-  return account
+local function set_room(key, room, now)
+  local state = states[key]
+  state[ROOM], state[AT] = room, now
+  changed[key] = true
+end
+
+-- The room of a bucket, refilled up to now.
+local function refilled(state, now)
+  local filled = state[ROOM] + math.max(0, now - state[AT]) * (state[AMOUNT] / state[SECONDS])
+  return math.min(state[AMOUNT], filled)
 end
 
 -- A shell pattern over model names, in lower case, as a pattern of Lua.
@@ -107,69 +113,91 @@ local function covers(models, model)
   return model:lower():find(table.concat(pattern) .. '$') ~= nil
 end
 
-local function stand(record, account)
-  local ceiling, expected = record.ceiling[account.unit] or 0, record.expected[account.unit] or 0
-  record.holds[#record.holds + 1] = {account.key, ceiling, expected}
+-- Note in the record of an entry that it stands on that account.
+local function stand(record, key)
+  local unit = states[key][UNIT]
+  local ceiling, expected = record.ceiling[unit] or 0, record.expected[unit] or 0
+  record.holds[#record.holds + 1] = {key, ceiling, expected}
   return ceiling, expected
 end
 
-local function within(account, at, play, id, model)
-  return at >= account.since and at < account['until'] and play == account.play and id == account.id
-    and covers(account.models, model)
+local function within(state, at, play, model)
+  return at >= state[SINCE] and at < state[UNTIL] and play == state[PLAY] and covers(state[MODELS], model)
 end
 
 -- What the entries in a new account's window and scope come to; those that are open get their holds.
-local function earlier(account)
-  local spent, held = 0, 0
+local function earlier(account, state)
   local open = call('HGETALL', P .. 'o')
   for i = 1, #open, 2 do
     local record = cmsgpack.unpack(open[i + 1])
-    if within(account, record.at, record.play, record[account.scope], record.model) then
-      local ceiling = stand(record, account)
-      if record.state == 'h' then held = held + ceiling end
+    if record[account.scope] == account.id and within(state, record.at, record.play, record.model) then
+      local ceiling = stand(record, account.key)
+      if record.state == 'h' then state[HELD] = state[HELD] + ceiling end
       call('HSET', P .. 'o', open[i], cmsgpack.pack(record))
     end
   end
   local slots = account.scope == 'session' and 'slots:' .. account.id or 'slots'
-  local from, to = math.floor(account.since / 60), account['until'] / 60
-  for _, slot in ipairs(call('ZRANGEBYSCORE', P .. slots, from, to == math.huge and '+inf' or '(' .. text(to))) do
+  for _, slot in ipairs(call('ZRANGEBYSCORE', P .. slots, math.floor(state[SINCE] / 60), '+inf')) do
     local rows = call('HGETALL', P .. 't:' .. slot)
     for i = 1, #rows, 2 do
       local row = cjson.decode(rows[i])
-      local at = tonumber(slot) * 60
-      if within(account, at, row.play, row[account.scope], row.model) then
-        spent = spent + (cmsgpack.unpack(rows[i + 1])[1 + account.unit] or 0)
+      if row[account.scope] == account.id and within(state, tonumber(slot) * 60, row.play, row.model) then
+        state[SPENT] = state[SPENT] + (cmsgpack.unpack(rows[i + 1])[1 + state[UNIT]] or 0)
       end
     end
   end
-  return spent, held
 end
 
 local function open_account(account, now)
-  local spent, held = 0, 0
-  if account.full == 'refuse' then spent, held = earlier(account) end
-  call('HSET', P .. 'a:' .. account.key, 'full', account.full, 'unit', account.unit, 'amount', whole(account.amount),
-    'seconds', account.seconds, 'since', text(account.since), 'models', account.models, 'play', account.play,
-    'spent', whole(spent), 'held', whole(held), 'room', whole(account.amount), 'at', text(now))
-  local ends = account['until'] == math.huge and '+inf' or text(account['until'])
-  call('ZADD', P .. 'by:' .. account.scope .. ':' .. account.id, ends, account.key)
-  return spent, held
+  local state = {
+    account.full, account.unit, account.amount, account.seconds, account.since, account['until'], account.models,
+    account.play, 0, 0, account.amount, now,
+  }
+  states[account.key], changed[account.key] = state, true
+  if account.full == 'refuse' then earlier(account, state) end
+  local scope = account.scope .. ':' .. account.id
+  local packed = call('HGET', P .. 'by', scope)
+  local known = {account.key, state[UNTIL]}
+  local keys = packed and cmsgpack.unpack(packed) or {}
+  for i = 1, #keys, 2 do
+    if keys[i + 1] > now - PAST then
+      known[#known + 1] = keys[i]
+      known[#known + 1] = keys[i + 1]
+    end
+  end
+  call('HSET', P .. 'by', scope, cmsgpack.pack(known))
+end
+
+-- The accounts that scopes have in windows that end after a time, besides those that were asked for.
+local function others(scopes, time, asked)
+  local keys, unread = {}, {}
+  for _, packed in ipairs(call('HMGET', P .. 'by', unpack(scopes))) do
+    local known = packed and cmsgpack.unpack(packed) or {}
+    for i = 1, #known, 2 do
+      local key = known[i]
+      if known[i + 1] > time and not asked[key] then
+        keys[#keys + 1] = key
+        if not states[key] then unread[#unread + 1] = key end
+      end
+    end
+  end
+  read_accounts(unread)
+  return keys
 end
 
 -- How full an account is: adds spent and held, or room, to it.
 local function standing(account, now)
   account.spent, account.held, account.room, account.ahead = 0, 0, 0, 0
   if account.alone then return end
-  local row = call('HMGET', P .. 'a:' .. account.key, 'spent', 'held', 'room', 'at')
-  if not row[1] then
-    account.spent, account.held = open_account(account, now)
-    if account.full == 'wait' then account.room = account.amount end
-  elseif account.full == 'refuse' then
-    account.spent, account.held = tonumber(row[1]), tonumber(row[2])
-  else
-    account.room = refill(account, tonumber(row[3]), now - tonumber(row[4]))
-    if now < tonumber(row[4]) then write_room(account, account.room, now) end
+  if not states[account.key] then open_account(account, now) end
+  local state = states[account.key]
+  if account.full == 'refuse' then
+    account.spent, account.held = state[SPENT], state[HELD]
+    return
   end
+  state[AMOUNT] = account.amount
+  account.room = refilled(state, now)
+  if now < state[AT] then set_room(account.key, account.room, now) end
 end
 
 -- The queue.
@@ -192,13 +220,21 @@ local function ahead(places, key, ticket)
   return needed
 end
 
+local ACCOUNT = {'key', 'full', 'unit', 'amount', 'seconds', 'since', 'until', 'scope', 'id', 'models', 'play', 'cap', 'alone'}
+
 local function levels(list, places, ticket, now)
-  local accounts = {}
+  local accounts, keys = {}, {}
   for i, values in ipairs(cjson.decode(list)) do
-    local account = account_of(values)
+    local account = {}
+    for at, name in ipairs(ACCOUNT) do account[name] = values[at] end
+    account['until'] = account['until'] or math.huge
+    accounts[i] = account
+    if not states[account.key] then keys[#keys + 1] = account.key end
+  end
+  read_accounts(keys)
+  for _, account in ipairs(accounts) do
     standing(account, now)
     if account.full == 'wait' then account.ahead = ahead(places, account.key, ticket) end
-    accounts[i] = account
   end
   return accounts
 end
@@ -213,12 +249,21 @@ end
 
 -- Ends.
 
+local function read_holds(record)
+  local keys = {}
+  for _, hold in ipairs(record.holds) do
+    if not states[hold[1]] then keys[#keys + 1] = hold[1] end
+  end
+  read_accounts(keys)
+end
+
 local function charge_at_ceiling(id, record, ended, measures)
   if record.state == 'u' then
     take_out(record)
   else
+    read_holds(record)
     for _, hold in ipairs(record.holds) do
-      if call('HGET', P .. 'a:' .. hold[1], 'full') == 'refuse' then change(hold[1], hold[2], -hold[2]) end
+      if states[hold[1]][FULL] == 'refuse' then change(hold[1], hold[2], -hold[2]) end
     end
   end
   add(record, measures)
@@ -263,7 +308,8 @@ end
 
 local function lower(rooms, now)
   for _, room in ipairs(rooms) do
-    local account = kept(room[1], now)
-    if account then write_room(account, math.min(account.room or 0, room[2]), now) end
+    if not states[room[1]] then read_accounts({room[1]}) end
+    local state = states[room[1]]
+    if state then set_room(room[1], math.min(refilled(state, now), room[2]), now) end
   end
 end

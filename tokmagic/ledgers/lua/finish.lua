@@ -8,6 +8,7 @@ if changed then return {'stale', changed} end
 write_notes(notes)
 if not open then
   lower(rooms, now)
+  write_accounts()
   return {'ended'}
 end
 
@@ -16,20 +17,23 @@ local measures = cjson.decode(ARGV[7])
 if letter == 'u' then
   charge_at_ceiling(id, record, letter .. ARGV[6], measures)
   lower(rooms, now)
+  write_accounts()
   return {'done'}
 end
 
 local ceiling, expected = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
+read_holds(record)
 for _, held in ipairs(record.holds) do
-  local account = kept(held[1], now)
-  local truth = ceiling[account.unit] or held[2]
-  if account.full == 'wait' then
-    local back = account.unit ~= 1 and expected[account.unit] and held[3] - expected[account.unit] or 0
-    write_room(account, account.room + back, now)
+  local key, state = held[1], states[held[1]]
+  local unit = state[UNIT]
+  local truth = ceiling[unit] or held[2]
+  if state[FULL] == 'wait' then
+    local back = unit ~= 1 and expected[unit] and held[3] - expected[unit] or 0
+    set_room(key, refilled(state, now) + back, now)
   elseif record.state == 'h' then
-    change(account.key, truth, -held[2])
+    change(key, truth, -held[2])
   else
-    change(account.key, truth - held[2], 0)
+    change(key, truth - held[2], 0)
   end
 end
 if record.state == 'u' then take_out(record) end
@@ -38,4 +42,5 @@ call('HDEL', P .. 'o', id)
 call('HSET', P .. 'x', id, letter .. ARGV[6])
 call('ZREM', P .. 'lease', id)
 lower(rooms, now)
+write_accounts()
 return {'done'}

@@ -4,4 +4,5 @@ local changed = stale(notes)
 if changed then return {'stale', changed} end
 write_notes(notes)
 lower(cjson.decode(ARGV[3]), clock(ARGV[1]))
+write_accounts()
 return {'done'}

@@ -1,3 +1,5 @@
 -- now, accounts
 local now = clock(ARGV[1])
-return told('levels', levels(ARGV[2], queue(now), '', now))
+local accounts = levels(ARGV[2], queue(now), '', now)
+write_accounts()
+return told('levels', accounts)

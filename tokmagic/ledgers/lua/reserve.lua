@@ -32,25 +32,25 @@ local function wait(seconds)
     if lacks(account) > 0 then mine.needs[account.key] = record.expected[account.unit] end
   end
   call('HSET', P .. 'q', ticket, cmsgpack.pack(mine))
+  write_accounts()
   return told('wait', accounts)
 end
 
-local function hold(account)
-  local ceiling, expected = stand(record, account)
-  if account.full == 'refuse' then return change(account.key, 0, ceiling) end
-  local room = account.room
-  if account.cap and expected ~= 0 then room = math.min(room, account.cap) end
-  write_room(account, room - expected, now)
+local function hold(key, cap)
+  local state = states[key]
+  local ceiling, expected = stand(record, key)
+  if state[FULL] == 'refuse' then return change(key, 0, ceiling) end
+  local room = refilled(state, now)
+  if cap and expected ~= 0 then room = math.min(room, cap) end
+  set_room(key, room - expected, now)
 end
 
-local function hold_on_others(asked)
-  for _, scope in ipairs({'session', 'notebook', 'key', 'user', 'team'}) do
-    for _, key in ipairs(call('ZRANGEBYSCORE', P .. 'by:' .. scope .. ':' .. record[scope], '(' .. text(record.at), '+inf')) do
-      local account = not asked[key] and kept(key, now)
-      if account and account.since <= record.at and account.play == record.play and covers(account.models, record.model) then
-        hold(account)
-      end
-    end
+local function hold_on_others()
+  local scopes, asked = {}, {}
+  for _, account in ipairs(accounts) do asked[account.key] = true end
+  for i, scope in ipairs({'session', 'notebook', 'key', 'user', 'team'}) do scopes[i] = scope .. ':' .. record[scope] end
+  for _, key in ipairs(others(scopes, record.at, asked)) do
+    if within(states[key], record.at, record.play, record.model) then hold(key) end
   end
 end
 
@@ -58,24 +58,25 @@ local longest = 0
 for _, account in ipairs(accounts) do
   if refuses(account) then
     call('HDEL', P .. 'q', ticket)
+    write_accounts()
     return told('refused', accounts)
   end
   longest = math.max(longest, lacks(account))
 end
 if longest > 0 then return wait(longest) end
 
-if call('HSETNX', P .. 'e', id, ARGV[3]) == 0 then return {'ended'} end
+if call('HSETNX', P .. 'e', id, ARGV[3]) == 0 then
+  write_accounts()
+  return {'ended'}
+end
 if places[ticket] then call('HDEL', P .. 'q', ticket) end
 record.state, record.holds = 'h', {}
 record.number = call('ZCARD', P .. 'time')
-local asked = {}
+hold_on_others()
 for _, account in ipairs(accounts) do
-  if not account.alone then
-    hold(account)
-    asked[account.key] = true
-  end
+  if not account.alone then hold(account.key, account.cap) end
 end
-hold_on_others(asked)
+write_accounts()
 local member = string.format('%015d', record.number) .. id
 call('HSET', P .. 'o', id, cmsgpack.pack(record))
 call('ZADD', P .. 'lease', ARGV[1] == '' and text(now + tonumber(ARGV[5])) or ARGV[5], id)

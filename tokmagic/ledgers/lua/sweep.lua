@@ -1,2 +1,4 @@
 -- now
-return sweep(clock(ARGV[1]))
+local gone = sweep(clock(ARGV[1]))
+write_accounts()
+return gone
