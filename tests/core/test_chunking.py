@@ -16,7 +16,7 @@ NAMES = ("o200k_base", "cl100k_base", "estimate")
 PARTS = (
     "A sentence. ", "What? ", "A line\n", "\r\n\r\n", "    indented = 'so'\n", "中文。", "हिन्दी ", "word ",
     "👨‍👩‍👧", "🇩🇪", "e\u0301", "can't stop ", "3.14", "  ", "\t", "```\n", "//\n/", "שלום ", "\x00", "\ud800",
-    "aBcD", "<|endoftext|>",
+    "aBcD", "<|endoftext|>", "0:", "0\u0300",
 )  # fmt: skip
 TEXTS = st.one_of(
     st.lists(st.sampled_from(PARTS), max_size=60).map("".join),

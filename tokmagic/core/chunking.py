@@ -92,7 +92,8 @@ def _stop(text: str, aim: int, counter: Counter) -> tuple[int, bool]:
     window = text[low : aim + NEAR]
     seam = low + counter.seam_after(window, aim - low)
     if seam < aim + NEAR or seam == len(text):
-        return seam, True
+        whole = boundaries(text, seam, seam)[0]
+        return whole, whole == seam
     return boundaries(text, aim, aim)[0], False
 
 
