@@ -52,6 +52,16 @@ def test_only_what_bears_on_the_count_is_sent():
     assert set(json.loads(body)) == {"model", "messages", "system", "tools"}
 
 
+def test_responses_are_counted_by_their_own_endpoint():
+    request = Request("m", SAID, 50, tools=(TOOL,))
+    answer = reply('{"object": "response.input_tokens", "input_tokens": 33}')
+    tokens, seen = counted("responses", request, answer=answer)
+    head, body = seen[0]
+    assert tokens == 33
+    assert head.startswith(b"POST /responses/input_tokens")
+    assert {"model", "input", "instructions", "tools"} == set(json.loads(body))
+
+
 def test_a_service_that_does_not_count_is_not_asked():
     assert counted("chat", Request("m", SAID, 50), answer=reply("{}")) == (None, [])
 
@@ -60,8 +70,9 @@ def test_a_refusal_and_nonsense_are_errors_of_ours():
     with pytest.raises(RateLimited) as refused:
         counted("messages", Request("m", SAID, 50), answer=reply(f'{{"error": {{"message": "{KEY}"}}}}', status=429))
     assert KEY not in str(refused.value)
-    with pytest.raises(MalformedReply, match="no count"):
-        counted("messages", Request("m", SAID, 50), answer=reply("{}"))
+    for protocol in ("messages", "responses"):
+        with pytest.raises(MalformedReply, match="no count"):
+            counted(protocol, Request("m", SAID, 50), answer=reply("{}"))
 
 
 def test_nobody_listening_is_an_error_of_ours():

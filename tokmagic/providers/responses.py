@@ -24,4 +24,5 @@ def responses_provider(service: Service, key: Secret, timeout: float) -> Transpo
         arguments=("model", "input", "stream"),
         status_error=openai.APIStatusError,
         connection_error=openai.APIConnectionError,
+        count=client.responses.input_tokens.count,
     )

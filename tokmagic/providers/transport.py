@@ -32,7 +32,9 @@ CONNECT_SECONDS = 10.0
 #: Seconds given to a reply that is complete to end its connection's turn, so that the next call can use it.
 DRAIN_SECONDS = 0.1
 #: The fields of a body that bear on the count of its input.
-COUNTED = ("model", "messages", "system", "tools", "tool_choice", "thinking")
+COUNTED = frozenset(
+    {"model", "messages", "system", "thinking", "input", "instructions", "reasoning", "text", "tools", "tool_choice"}
+)
 
 
 class Response(Protocol):
@@ -113,11 +115,11 @@ class Transport:
         if self.count is None:
             return None
         body = {**self.codec.encode_request(request), **request.extras.body}
-        counted = {field: body[field] for field in COUNTED if field in body}
+        counted = {field: value for field, value in body.items() if field in COUNTED}
+        arguments = {field: counted.pop(field) for field in self.arguments if field in counted}
         try:
             answer = await self.count(
-                model=counted.pop("model"),
-                messages=counted.pop("messages"),
+                **arguments,
                 extra_body=counted or None,
                 extra_headers=dict(request.extras.headers) or None,
                 extra_query=dict(request.extras.query) or None,
