@@ -110,7 +110,7 @@ def config(magics: TokMagics, _: str) -> Bundle:
         ("limits of the notebook", "; ".join(magics.notebook_limits()) or "none"),
         ("prices of your own", "; ".join(prices) or "none"),
         ("system", magics.system or "none"),
-        ("max_tokens", f"{magics.max_tokens or settings.max_tokens:,}"),
+        ("max_tokens", _tokens(magics.max_tokens or settings.max_tokens, "safe for the model: %tokens plan")),
         ("render_hz", f"{magics.render_hz:g}"),
         ("book", settings.ledger),
         ("user, team", f"{settings.user}, {settings.team or 'no team'}"),
