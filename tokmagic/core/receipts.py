@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from .book import Entry
 from .errors import BudgetExceeded, RequestTooLarge, TokmagicError
-from .limits import Limit, Refused, Wait, show_amount
+from .limits import Account, Limit, Refused, Wait, show_amount
 from .models import Model
 from .money import Cost, show_nanousd
 from .planning import CallPlan
@@ -59,12 +59,27 @@ def together(
     )
 
 
-def why_it_waits(wait: Wait) -> str:
-    """The reason of a wait: ``28k of 30k input tokens/minute used``."""
+def why_it_waits(wait: Wait, kernels: int = 1) -> str:
+    """The reason of a wait: ``28k of 30k input tokens/minute used, 2 kernels``; ``kernels`` share the limit."""
     level = wait.level
     limit = level.account.limit
+    shared = f", {kernels} kernels" if kernels > 1 else ""
     queue = ", others are ahead" if level.ahead else ""
-    return f"{limit.amount - int(level.room):,} of {limit} used, {wait.needed:,} needed{queue}"
+    return f"{limit.amount - int(level.room):,} of {limit} used{shared}, {wait.needed:,} needed{queue}"
+
+
+def kernels_on(account: Account, entries: Iterable[Entry]) -> int:
+    """How many kernels made those of the entries that count on the account."""
+    scope = account.limit.scope
+    return len(
+        {
+            entry.owner
+            for entry in entries
+            if getattr(entry, scope) == account.scope_id
+            and entry.play == account.play
+            and account.limit.covers(entry.model)
+        }
+    )
 
 
 def why_it_queues(pause: float) -> str:
