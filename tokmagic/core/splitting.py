@@ -19,7 +19,7 @@ from .errors import RequestTooLarge
 from .exchanges import is_question
 from .messages import Message, Text
 from .models import Model
-from .planning import CallPlan, Wishes, answer_bound, input_room, plan_call
+from .planning import CallPlan, Wishes, input_room, plan_call
 from .prices import ceiling
 from .tokens import TokenCount, count_request, count_text
 from .truncation import truncate
@@ -106,8 +106,7 @@ class Splitting:
         bounds = [plan.charge.ceiling.nanousd for plan in plans]
         for parts, answer in rounds[1:]:
             bounds += [ceiling(call.model.price, call.room, answer)] * parts
-        max_tokens = answer_bound(call.model, call.wishes)
-        bounds.append(ceiling(call.model.price, call.room, max_tokens))
+        bounds.append(ceiling(call.model.price, call.room, call.max_tokens))
         known = [bound for bound in bounds if bound is not None]
         later = sum(parts * (answer + AROUND) for parts, answer in rounds)
         count = TokenCount(
@@ -117,7 +116,7 @@ class Splitting:
             tokenizer=call.counter.name,
         )
         calls = sum(parts for parts, _ in rounds) + 1
-        return SplitQuote(calls, count, max_tokens, sum(known) if len(known) == len(bounds) else None)
+        return SplitQuote(calls, count, call.max_tokens, sum(known) if len(known) == len(bounds) else None)
 
     def _rounds(self) -> Iterator[tuple[int, int]]:
         """Parts, and tokens of an answer, of each round there can be, this one first."""
@@ -145,6 +144,7 @@ class _Call:
 
     Attributes:
         room: tokens that a call may read.
+        max_tokens: bound of the last call's answer.
         place, text: where the long text stands: its message, and its part there.
         asked: where the model finds what is asked of the text.
     """
@@ -155,6 +155,7 @@ class _Call:
     counter: Counter
     note: str
     room: int
+    max_tokens: int
     place: int
     text: int
     asked: str
@@ -203,7 +204,7 @@ class _Call:
     def answer_tokens(self, part_tokens: int, parts: int) -> int:
         """What each of so many parts may answer: at most half of what it reads, and if possible all fit together."""
         share = max(LEAST_ANSWER, self.answers_room // parts - AROUND)
-        return min(answer_bound(self.model, self.wishes), share, part_tokens // 2 - AROUND)
+        return min(self.max_tokens, share, part_tokens // 2 - AROUND)
 
     def _question_with(self, text: str) -> Message:
         question = self.messages[self.place]
@@ -230,8 +231,9 @@ def split_call(
         ConfigurationError: as ``plan_call`` does.
         RequestTooLarge: what must stay is too much, or leaves no room for parts.
     """
-    room = input_room(model, wishes, answer_bound(model, wishes))
-    if room is None or not plan_call(model, messages, wishes, counter, note).cuts:
+    plan = plan_call(model, messages, wishes, counter, note)
+    room = input_room(plan.model, wishes, plan.request.max_tokens)
+    if room is None or not plan.cuts:
         return None
     place = max((place for place, message in enumerate(messages) if is_question(message)), default=None)
     if place is None:
@@ -242,7 +244,8 @@ def split_call(
         return None
     beside = any(text.strip() for other, text in texts.items() if other != number)
     asked = _ASKED_BESIDE if beside else _asked_at_the_ends(texts[number], room // ENDS_SHARE, counter)
-    return _Call(model, messages, wishes, counter, note, room, place, number, asked).round(texts[number])
+    call = _Call(model, messages, wishes, counter, note, room, plan.request.max_tokens, place, number, asked)
+    return call.round(texts[number])
 
 
 def _asked_at_the_ends(text: str, most: int, counter: Counter) -> str:
