@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import anthropic.types
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.errors import AuthenticationFailed, MalformedReply, Overloaded, QuotaExceeded, StreamBroken
-from tokmagic.core.messages import Compaction, Reasoning, Text, ToolCall
+from tokmagic.core.messages import Compaction, Message, Reasoning, Request, Text, ToolCall, user
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
@@ -112,11 +113,23 @@ def _completion(finish_reason: str | None = "stop", **message: Any) -> dict[str,
     return {"id": "i", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]}
 
 
-def test_unknown_blocks_of_an_answer_are_left_out_and_a_compaction_is_kept_whole() -> None:
+def test_unknown_blocks_of_an_answer_and_a_compaction_are_kept_whole_and_go_back_unchanged() -> None:
     block = {"type": "compaction", "content": "Sum.", "signature": "s", "new": [1]}
     body = _message(content=[{"type": "server_tool_use", "id": "x"}, block, {"type": "text", "text": "Hi"}])
     raw = '{"type":"compaction","content":"Sum.","signature":"s","new":[1]}'
-    assert MESSAGES.decode_answer(body).parts == (Compaction("Sum.", "anthropic", raw), Text("Hi"))
+    search = Reasoning(redacted='{"type":"server_tool_use","id":"x"}', provider="anthropic")
+    parts = MESSAGES.decode_answer(body).parts
+    assert parts == (search, Compaction("Sum.", "anthropic", raw), Text("Hi"))
+    sent = MESSAGES.encode_request(Request("m", (user("Hi"), Message("assistant", parts)), 9))
+    assert sent["messages"][1]["content"] == body["content"]
+
+
+def test_a_block_of_which_not_all_could_be_read_is_left_out(
+    read: Callable[[str, bytes], Any], stream_of: Callable[[str], bytes]
+) -> None:
+    stream = stream_of("messages_unknown").replace(b'"input_json_delta","partial_json"', b'"new_delta","new"')
+    decoder, _ = read("messages", stream)
+    assert decoder.partial().parts == (Text("Blue."),)
 
 
 @pytest.mark.parametrize(

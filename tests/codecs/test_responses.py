@@ -158,7 +158,9 @@ def test_what_was_thought_goes_back_byte_for_byte_and_only_to_its_family() -> No
     ]
     elsewhere = CODECS["messages"].encode_request(request(user("a"), Message("assistant", (SEALED, Text("So.")))))
     assert elsewhere["messages"][1]["content"] == [{"type": "text", "text": "So."}]
-    chat = CODECS["chat"].encode_request(request(user("a"), Message("assistant", (SEALED, CALL)), result))
+    chat = CODECS["chat"].encode_request(
+        request(user("a"), Message("assistant", (replace(SEALED, text="hm"), CALL)), result)
+    )
     assert "reasoning_content" not in chat["messages"][1]
 
 

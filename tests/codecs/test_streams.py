@@ -76,7 +76,19 @@ ANSWERS = {
         model="claude-sonnet-5-5",
         id="msg_03",
     ),
-    "messages_unknown": Answer((Text("Blue."),), Usage(9, output_tokens=3), "unknown", "claude-sonnet-5-5", "msg_04"),
+    "messages_unknown": Answer(
+        parts=(
+            Reasoning(
+                redacted='{"type":"server_tool_use","id":"srvtoolu_1","name":"web_search","input":{"query":"sky"}}',
+                provider="anthropic",
+            ),
+            Text("Blue."),
+        ),
+        usage=Usage(9, output_tokens=3),
+        stop_reason="unknown",
+        model="claude-sonnet-5-5",
+        id="msg_04",
+    ),
     "chat_text": Answer(
         parts=(Text("The sky is blau – «青» 🌌\n"),),
         usage=Usage(2006, 1920, 0, 0, 300, 192),

@@ -26,7 +26,8 @@ from .anthropic_blocks import (
     encode_usage,
 )
 from .anthropic_requests import decode_request
-from .anthropic_stream import MessagesDecoder, MessagesEncoder
+from .anthropic_stream import MessagesDecoder
+from .anthropic_writer import MessagesEncoder
 from .failures import failure
 from .turns import turns_of
 from .wire import Node
@@ -77,13 +78,13 @@ class MessagesCodec:
             raise failure(200, body, {})
         root = Node(body, (), MESSAGES)
         try:
-            parts = [decode_block(block) for block in root.field("content").items()]
+            parts = tuple(decode_block(block) for block in root.field("content").items())
             reason = root.field("stop_reason").text()
             model, id = root.field("model").text(), root.field("id").text()
         except WireError as error:
             raise MalformedReply(f"The reply is no message: {error.message}.") from None
         return Answer(
-            parts=tuple(part for part in parts if part is not None),
+            parts=parts,
             usage=decode_usage(body.get("usage")),
             stop_reason=STOP_REASONS.get(reason, "unknown"),
             model=model,

@@ -1,7 +1,8 @@
 """Anthropic's content blocks, usage and stop reasons, to core values and back.
 
-What only Anthropic understands travels unchanged: signatures, redacted thinking and compaction blocks. Reasoning that
-carries no signature came from elsewhere; Anthropic refuses it, so it is not sent.
+What only Anthropic understands travels unchanged: signatures, redacted thinking, compaction blocks, and whatever core
+has no name for, such as a search. Reasoning that carries no signature came from elsewhere; Anthropic refuses it, so it
+is not sent.
 """
 
 from __future__ import annotations
@@ -87,8 +88,8 @@ def _image_source(image: Image) -> Json:
 
 
 def _thinking(part: Reasoning) -> Json | None:
-    if part.provider not in ("", FAMILY):
-        return None
+    if part.provider:
+        return _kept(part.provider, part.redacted)
     if part.redacted:
         return {"type": "redacted_thinking", "data": part.redacted}
     return {"type": "thinking", "thinking": part.text, "signature": part.signature} if part.signature else None
@@ -107,14 +108,19 @@ def _tool_result(part: ToolResult) -> Json:
 
 
 def _compaction(part: Compaction) -> Json | None:
-    if part.provider == FAMILY and part.raw:
-        block: Json = parse_json(part.raw)
-        return block
-    return encode_part(Text(part.text))
+    return _kept(part.provider, part.raw) or encode_part(Text(part.text))
 
 
-def decode_block(block: Node) -> Part | None:
-    """The part that one block of an answer stands for, or None for a block that core has no name for."""
+def _kept(provider: str, raw: str) -> Json | None:
+    """A block as it came, if it came from Anthropic."""
+    if provider != FAMILY or not raw:
+        return None
+    block: Json = parse_json(raw)
+    return block
+
+
+def decode_block(block: Node) -> Part:
+    """The part that one block of an answer stands for; one that core has no name for is kept as it came."""
     match block.field("type").text():
         case "text":
             return Text(block.field("text").text())
@@ -128,7 +134,7 @@ def decode_block(block: Node) -> Part | None:
         case "compaction":
             return Compaction(_optional_text(block, "content"), FAMILY, compact_json(block.value))
         case _:
-            return None
+            return Reasoning(redacted=compact_json(block.value), provider=FAMILY)
 
 
 def encode_usage(usage: Usage) -> Json:

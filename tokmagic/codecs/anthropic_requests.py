@@ -143,7 +143,7 @@ def _part(block: Node, role: Role) -> Part:
     part = decode_block(block)
     if isinstance(part, Reasoning) and not (part.signature or part.redacted):
         raise block.dialect.missing((*block.path, "signature"))
-    return part if part is not None else block.refuse(f"Input tag '{kind}' is not known")
+    return part
 
 
 def _text_block(block: Node) -> Text:

@@ -1,4 +1,4 @@
-"""A Messages reply as a stream, read and written.
+"""A Messages reply as a stream, read.
 
 A reply is whole when ``message_stop`` has come behind a stop reason and a stated output. Until then the number of
 output tokens is unknown: the one in ``message_start`` is a placeholder and is not read.
@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.events import Finished, ReasoningDelta, Started, StreamEvent, TextDelta, ToolCallDelta
 from tokmagic.core.messages import Compaction, Part, Reasoning, Text, ToolCall
 from tokmagic.core.replies import Answer, StopReason
-from tokmagic.core.usage import Usage
 
-from . import Json, WireError
-from .anthropic_blocks import FAMILY, STOP_REASONS, WIRE_REASONS, decode_served, decode_usage, encode_usage
+from . import Json
+from .anthropic_blocks import FAMILY, STOP_REASONS, decode_served, decode_usage
 from .failures import failure, one_line
-from .sse import encode_event
-from .wire import compact_json, inner, parse_json, place
+from .wire import compact_json, inner, object_or_wrapped, parse_json, place
 
 #: The field of each kind of delta that carries its text.
 _DELTA_FIELDS: Mapping[str, str] = {
@@ -34,11 +31,12 @@ _DELTA_FIELDS: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class _Block:
-    """A content block while it arrives: as it was opened, and what was added to it."""
+    """A content block while it arrives: as it was opened, and what was added to it; ``unread`` if not all could be."""
 
     opened: Json
     pieces: dict[str, list[str]] = field(default_factory=dict)
     ended: bool = False
+    unread: bool = False
 
     def text(self, name: str) -> str:
         """What it was opened with under that name, and everything added."""
@@ -105,6 +103,7 @@ class MessagesDecoder:
             return ()
         name = _DELTA_FIELDS.get(kind)
         if name is None:
+            block.unread = True
             return ()
         piece = _text(delta[name])
         block.pieces.setdefault(name, []).append(piece)
@@ -179,12 +178,19 @@ def _part(block: _Block) -> Part | None:
             return Reasoning(block.text("thinking"), block.text("signature"))
         case "redacted_thinking":
             return Reasoning(redacted=block.text("data"))
-        case "tool_use" if block.ended:
-            return ToolCall(block.text("id"), block.text("name"), _arguments(block))
-        case "compaction" if block.ended:
-            return Compaction(block.text("content"), FAMILY, _compaction(block))
+        case kind if block.ended:
+            return _whole(kind, block)
         case _:
             return None
+
+
+def _whole(kind: str, block: _Block) -> Part | None:
+    """The part of a block that is worth nothing before its end."""
+    if kind == "tool_use":
+        return ToolCall(block.text("id"), block.text("name"), _arguments(block))
+    if kind == "compaction":
+        return Compaction(block.text("content"), FAMILY, _compaction(block))
+    return None if block.unread else Reasoning(redacted=_kept(block), provider=FAMILY)
 
 
 def _arguments(block: _Block) -> str:
@@ -197,97 +203,12 @@ def _compaction(block: _Block) -> str:
     return compact_json(block.opened | signed)
 
 
+def _kept(block: _Block) -> str:
+    asked = {"input": object_or_wrapped(block.text("partial_json"))} if "partial_json" in block.pieces else {}
+    return compact_json(block.opened | asked)
+
+
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("a string is wanted")
     return value
-
-
-def _encode(body: Json) -> bytes:
-    return encode_event(body["type"], compact_json(body))
-
-
-class MessagesEncoder:
-    """Writes the events of one reply; see ``StreamEncoder``."""
-
-    def __init__(self, id: str, model: str) -> None:
-        self._id, self._model = id, model
-        self._blocks = 0
-        self._thinking = False
-        self._head = b""
-
-    def start(self, usage: Usage) -> bytes:
-        """See ``StreamEncoder``; the output stated here is a placeholder, as the real service's is."""
-        message: Json = {
-            "id": self._id,
-            "type": "message",
-            "role": "assistant",
-            "model": self._model,
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": encode_usage(usage) | {"output_tokens": 1},
-        }
-        return _encode({"type": "message_start", "message": message}) + _encode({"type": "ping"})
-
-    def reasoning(self, text: str) -> bytes:
-        """See ``StreamEncoder``."""
-        opened = b"" if self._thinking else self._open_thinking()
-        return opened + self._delta({"type": "thinking_delta", "thinking": text})
-
-    def reasoned(self, part: Reasoning) -> bytes:
-        """See ``StreamEncoder``."""
-        opened = b"" if self._thinking else self._open_thinking()
-        signed = self._delta({"type": "signature_delta", "signature": part.signature})
-        self._thinking, self._blocks = False, self._blocks + 1
-        return opened + signed + _encode({"type": "content_block_stop", "index": self._blocks - 1})
-
-    def text(self, text: str) -> bytes:
-        """See ``StreamEncoder``."""
-        opened = b"" if self._head else self._open_text()
-        return opened + self._head + encode_basestring_ascii(text).encode("ascii") + b"}}\n\n"
-
-    def finish(self, answer: Answer) -> bytes:
-        """See ``StreamEncoder``."""
-        said = self._close_text()
-        calls = b"".join(self._call(part) for part in answer.parts if isinstance(part, ToolCall))
-        closing: Json = {
-            "type": "message_delta",
-            "delta": {"stop_reason": WIRE_REASONS.get(answer.stop_reason, "end_turn"), "stop_sequence": None},
-            "usage": encode_usage(answer.usage or Usage()),
-        }
-        return said + calls + _encode(closing) + _encode({"type": "message_stop"})
-
-    def fail(self, error: WireError) -> bytes:
-        """See ``StreamEncoder``."""
-        return _encode({"type": "error", "error": {"type": error.kind, "message": error.message}})
-
-    def _open_thinking(self) -> bytes:
-        self._thinking = True
-        block = {"type": "thinking", "thinking": "", "signature": ""}
-        return _encode({"type": "content_block_start", "index": self._blocks, "content_block": block})
-
-    def _delta(self, delta: Json) -> bytes:
-        return _encode({"type": "content_block_delta", "index": self._blocks, "delta": delta})
-
-    def _open_text(self) -> bytes:
-        index = self._blocks
-        head = f'{{"type":"content_block_delta","index":{index},"delta":{{"type":"text_delta","text":'
-        self._head = f"event: content_block_delta\ndata: {head}".encode("ascii")
-        return _encode({"type": "content_block_start", "index": index, "content_block": {"type": "text", "text": ""}})
-
-    def _close_text(self) -> bytes:
-        if not self._head:
-            return b""
-        self._head, self._blocks = b"", self._blocks + 1
-        return _encode({"type": "content_block_stop", "index": self._blocks - 1})
-
-    def _call(self, call: ToolCall) -> bytes:
-        index, self._blocks = self._blocks, self._blocks + 1
-        opened: Json = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
-        delta: Json = {"type": "input_json_delta", "partial_json": call.arguments}
-        return (
-            _encode({"type": "content_block_start", "index": index, "content_block": opened})
-            + _encode({"type": "content_block_delta", "index": index, "delta": delta})
-            + _encode({"type": "content_block_stop", "index": index})
-        )

@@ -87,7 +87,8 @@ def encode_turn(turn: Turn) -> list[Json]:
 
 def _assistant(parts: tuple[Part, ...]) -> list[Json]:
     message = answer_message(parts)
-    if not message.get("tool_calls") or any(isinstance(part, Reasoning) and part.signature for part in parts):
+    foreign = any(isinstance(part, Reasoning) and (part.signature or part.provider) for part in parts)
+    if foreign or not message.get("tool_calls"):
         message.pop("reasoning_content", None)
     return [message] if message["content"] or message.get("tool_calls") else []
 

@@ -46,7 +46,8 @@ class Image:
 class Reasoning:
     """What a model thought. ``signature`` and ``redacted`` are opaque and go back unchanged, to their family only.
 
-    ``provider`` names that family where it is not Anthropic; ``redacted`` is then its whole item as JSON text.
+    Where ``provider`` names the family, ``redacted`` is a whole item of its as JSON text: a thought, or what it did on
+    the way, such as a search. Without it they are of Anthropic's thinking.
     """
 
     text: str = ""
