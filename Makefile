@@ -65,7 +65,8 @@ $(VENV)/.demo: $(VENV)/.uv $(PROJECT)
 $(STATE)/peers/.ready: $(VENV)/.uv
 	@mkdir -p $(STATE)
 	@$(PYTHON) -m venv $(STATE)/peers
-	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics
+	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics \
+	  'anthropic>=2.11' aiolimiter limits litellm 'pyrate-limiter>=4'
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.demo $(VENV)/.panel

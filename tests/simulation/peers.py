@@ -133,11 +133,11 @@ def limits(amounts: Needs) -> Callable[[Needs], Awaitable[None]]:
 class Cookbook:
     """The parallel request processor of OpenAI's cookbook, after its description.
 
-    One loop looks at the head of its queue, sends it when each capacity suffices, puts refused calls back up to five
-    times, and sends nothing for 15 seconds after a refusal. It talks to the service without an SDK.
+    One loop looks at the head of its queue (here every 50 ms, there every 1), sends it when each capacity suffices, puts
+    refused calls back up to five times, and sends nothing for 15 seconds after a refusal. It uses no SDK.
     """
 
-    LOOK = 0.01
+    LOOK = 0.05
     COOL = 15.0
     ATTEMPTS = 5
 
@@ -200,7 +200,7 @@ LIMITERS: dict[str, Callable[[Needs], Callable[[Needs], Awaitable[None]]]] = {
     "pyrate-limiter": pyrate_limiter,
     "limits": limits,
 }
-PEERS = ("SDK", "SDK, 2 retries", *LIMITERS, "cookbook")
+PEERS = ("SDK", "SDK, 2 retries", *LIMITERS, "cookbook", "litellm router")
 
 
 async def peers(name: str, service: Service, count: int, output: int) -> Sequence[Sender]:
@@ -208,6 +208,10 @@ async def peers(name: str, service: Service, count: int, output: int) -> Sequenc
     amounts = {unit: amount // count for unit, amount in PER_MINUTE.items()}
     if name == "cookbook":
         return [Cookbook(service, output, amounts) for _ in range(count)]
+    if name == "litellm router":
+        from .router import Router
+
+        return [Router(service, amounts, RETRIES, number) for number in range(count)]
     retries = 2 if name == "SDK, 2 retries" else RETRIES
     sdks = [SDK(service, retries) for _ in range(count)]
     if name not in LIMITERS:
@@ -227,7 +231,8 @@ def main(seed: int = 0) -> None:
         load = calls(name, seed)
         for count in (1, 3):
             for peer in sys.argv[1:] or PEERS:
-                print(f"{name}\t{count}\t{peer}\t{measured(peer, load, count).line(load)}", flush=True)
+                line = measured(peer, load, count).line(load)
+                print(f"{name}\t{count}\t{peer}\t{line}", flush=True)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Run:
         """All of it in one line."""
         return (
             f"{self.service.share_used():6.1%} of the limit, {self.service.refused:5,} x 429, "
-            f"{self.failures:3} failed, p99 wait {self.p99:5.0f} s, largest {self.largest_p95(calls) / self.p99:.2f}x"
+            f"{self.failures:3} failed, p99 wait {self.p99:6.1f} s, largest {self.largest_p95(calls) / self.p99:.2f}x"
         )
 
 
