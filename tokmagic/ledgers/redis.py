@@ -22,6 +22,7 @@ from .sums import add_up, at_ceiling, measures, slot_of, starts_a_slot
 from .wire import (
     LARGEST,
     accounts_text,
+    amounts_of,
     amounts_text,
     dump,
     ending_of,
@@ -59,7 +60,7 @@ class RedisLedger:
         at = max(entry.at, *(account.since for account in accounts), 0.0)
         held = replace(entry, state="held", at=at)
         lease = entry.lease_until if self._clock is not None else entry.lease_until - time.time()
-        self._check(*measures(at_ceiling(held, 0.0)), *(account.limit.amount for account in accounts))
+        self._check(*amounts_of(entry), *(account.limit.amount for account in accounts))
         texts = (entry.id, reservation_of(held), record_of(held), repr(lease), ticket, accounts_text(tuple(accounts)))
         word, *standings = self._run("reserve", self._now(), *texts)
         if word == b"known":
@@ -95,8 +96,8 @@ class RedisLedger:
     def recall(self, prefix: str) -> dict[str, str]:
         """The notes whose name starts with ``prefix``, by name."""
         found = self._call("HGETALL", "n")
-        notes = {name.decode(): text.decode() for name, text in found.items()}
-        return {name: text for name, text in sorted(notes.items()) if name.startswith(prefix)}
+        notes = zip(found[::2], found[1::2], strict=True)
+        return {name.decode(): text.decode() for name, text in sorted(notes) if name.decode().startswith(prefix)}
 
     def withdraw(self, ticket: str) -> None:
         """Give up a place in the queue. Unknown tickets are ignored."""

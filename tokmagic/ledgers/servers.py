@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
@@ -13,13 +15,15 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from tokmagic.core.errors import ConfigurationError, LedgerError
 
 if TYPE_CHECKING:
-    from redis import Redis
+    from redis import ConnectionPool
 
 FORM = "redis://[user:password@]host[:port][/db][?prefix=name], or rediss:// for TLS"
 #: What may be asked of TLS besides, by the names redis-py has for it.
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 #: Seconds to wait for the server.
 PATIENCE = 10.0
+#: Seconds before a connection that was lost is tried again: what was sent may have been done, and does no harm twice.
+PAUSES = (0.0, 0.05, 0.25)
 
 
 @dataclass(frozen=True)
@@ -72,51 +76,49 @@ class Server:
     def __init__(self, address: Address) -> None:
         self._address = address
         self._base = "{" + address.prefix + "}:"
-        self._redis: Redis | None = _connect(address)
+        self._pool = _pool(address)
+        self._idle: list[Any] = []
+        self._process = os.getpid()
+        self._closed = False
         self._refuse_forgetting()
 
     def run(self, script: str, *texts: str | bytes) -> Any:
         """Run a script of ``lua/``; what it returns, texts as bytes."""
+        from redis.exceptions import NoScriptError
+
         source, digest = _script(script)
-        redis = self._opened()
-        values = (1, self._base, *texts)
-        return self._one_line(lambda: _evaluate(redis, source, digest, values))
+        try:
+            return self._send("EVALSHA", digest, 1, self._base, *texts)
+        except NoScriptError:
+            return self._send("EVAL", source, 1, self._base, *texts)
 
     def call(self, command: str, key: str, *values: str | bytes | int) -> Any:
         """Run one command on a key of the book."""
-        redis = self._opened()
-        return self._one_line(lambda: _command(redis, command, self._base + key, *values))
+        return self._send(command, self._base + key, *values)
 
     def close(self) -> None:
         """Let go of the connections. Closing twice is a no-op."""
-        if self._redis is not None:
-            self._redis.close()
-            self._redis = None
+        self._closed = True
+        while self._idle:
+            self._idle.pop().disconnect()
 
-    def _opened(self) -> Redis:
-        if self._redis is None:
-            raise LedgerError(f"the book {self._address} was closed: open it again.")
-        return self._redis
-
-    def _refuse_forgetting(self) -> None:
-        redis = self._opened()
-        memory: dict[str, Any] = self._one_line(lambda: redis.info("memory"))
-        policy = memory.get("maxmemory_policy", "unknown")
-        if policy != "noeviction":
-            self.close()
-            raise LedgerError(
-                f"the book {self._address} could be forgotten when memory is short, for the server's maxmemory-policy "
-                f"is {policy}: set it to noeviction (CONFIG SET maxmemory-policy noeviction)."
-            )
-
-    def _one_line(self, act: Callable[[], Any]) -> Any:
+    def _send(self, *words: str | bytes | int) -> Any:
         from redis import exceptions
 
+        if self._closed:
+            raise LedgerError(f"the book {self._address} was closed: open it again.")
+        lost = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
         try:
-            return act()
+            for pause in PAUSES:
+                with suppress(*lost):
+                    return self._once(words)
+                time.sleep(pause)
+            return self._once(words)
+        except exceptions.NoScriptError:
+            raise
         except exceptions.AuthenticationError:
             trouble = "refuses the user or the password of the URL: correct it"
-        except (exceptions.ConnectionError, exceptions.TimeoutError, OSError) as error:
+        except lost as error:
             trouble = f"cannot be reached: see that the server runs, and try again ({type(error).__name__})"
         except exceptions.OutOfMemoryError:
             trouble = "has no memory left: raise the server's maxmemory"
@@ -124,40 +126,62 @@ class Server:
             trouble = f"cannot be used ({str(error).splitlines()[0]}): see that the server is Redis 6 or newer"
         raise LedgerError(f"the book {self._address} {trouble}.")
 
+    def _once(self, words: tuple[str | bytes | int, ...]) -> Any:
+        from redis.exceptions import ResponseError
 
-def _connect(address: Address) -> Redis:
+        connection = self._connection()
+        try:
+            connection.send_command(*words)
+            answer = connection.read_response()
+        except ResponseError:
+            self._idle.append(connection)
+            raise
+        except BaseException:
+            connection.disconnect()
+            raise
+        self._idle.append(connection)
+        return answer
+
+    def _connection(self) -> Any:
+        if self._process != os.getpid():
+            self._process, self._idle = os.getpid(), []
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._pool.make_connection()
+
+    def _refuse_forgetting(self) -> None:
+        memory = self._send("INFO", "memory").decode()
+        policy = next(line[17:] for line in memory.splitlines() if line.startswith("maxmemory_policy:"))
+        if policy != "noeviction":
+            self.close()
+            raise LedgerError(
+                f"the book {self._address} could be forgotten when memory is short, for the server's maxmemory-policy "
+                f"is {policy}: set it to noeviction (CONFIG SET maxmemory-policy noeviction)."
+            )
+
+
+def _pool(address: Address) -> ConnectionPool:
     try:
-        from redis import Redis
-        from redis.backoff import ExponentialBackoff
+        from redis import Connection, ConnectionPool, SSLConnection
+        from redis.backoff import NoBackoff
         from redis.retry import Retry
     except ModuleNotFoundError:
         raise ConfigurationError("a ledger on Redis needs redis-py: pip install 'tokmagic[redis]'.") from None
     tls: dict[str, Any] = dict(address.options) if address.tls else {}
-    return Redis(
+    return ConnectionPool(
+        connection_class=SSLConnection if address.tls else Connection,
         host=address.host,
         port=address.port,
         db=address.db,
         username=address.user,
         password=address.password,
-        ssl=address.tls,
+        protocol=2,
         socket_timeout=PATIENCE,
         socket_connect_timeout=PATIENCE,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.01), 3),
+        retry=Retry(NoBackoff(), 0),
         **tls,
     )
-
-
-def _evaluate(redis: Redis, source: str, digest: str, values: tuple[Any, ...]) -> Any:
-    from redis.exceptions import NoScriptError
-
-    try:
-        return _command(redis, "EVALSHA", digest, *values)
-    except NoScriptError:
-        return _command(redis, "EVAL", source, *values)
-
-
-def _command(redis: Redis, *words: str | bytes | int) -> Any:
-    return redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
 @cache

@@ -74,7 +74,12 @@ def amounts_text(amounts: Amounts) -> str:
     return _dump(_given(amounts))
 
 
-def _given(amounts: Amounts) -> list[int | bool]:
+def amounts_of(entry: Entry) -> list[int]:
+    """The amounts an entry is charged with."""
+    return [*_given(entry.charge.ceiling), *_given(entry.charge.expected)]
+
+
+def _given(amounts: Amounts) -> list[int]:
     return [False if amount is None else amount for amount in _amounts(amounts)]
 
 

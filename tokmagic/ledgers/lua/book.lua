@@ -21,8 +21,6 @@ end
 
 local function text(number) return string.format('%.17g', number) end
 
-local function whole(number) return string.format('%.0f', number) end
-
 -- Sums.
 
 local function change_sums(record, measures, sign, calls)
@@ -242,7 +240,7 @@ end
 local function told(word, accounts)
   local reply = {word}
   for i, account in ipairs(accounts) do
-    reply[i + 1] = {whole(account.spent), whole(account.held), text(account.room), whole(account.ahead)}
+    reply[i + 1] = {account.spent, account.held, account.room == 0 and 0 or text(account.room), account.ahead}
   end
   return reply
 end
