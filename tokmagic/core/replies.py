@@ -61,7 +61,7 @@ class Cut:
 
     @property
     def loss(self) -> str:
-        """How much, for people: ``−1,234 tokens``, or ``about −1,650,000 tokens``."""
+        """How much, for people: ``−1,234 tokens``, or ``about −1,600,000 tokens``."""
         return f"{'' if self.exact else 'about '}−{self.tokens:,} tokens"
 
 

@@ -16,11 +16,11 @@ from .messages import Compaction, Image, Message, Part, Reasoning, Text, ToolCal
 from .tokens import PER_MESSAGE, count_message
 
 #: How many samples, and characters of one.
-SAMPLES, SAMPLE = 24, 512
+SAMPLES, SAMPLE = 128, 128
 #: Characters that are counted in any case.
 FEW = 131_072
 #: Digits of a sampled number that are stated.
-DIGITS = 3
+DIGITS = 2
 
 
 class Stretch(NamedTuple):
@@ -93,7 +93,8 @@ def _sampled(lengths: Sequence[int], stretch: Callable[[int], Stretch], counter:
     places = [int((number + 0.5) * step) for number in range(SAMPLES)]
     numbers = [bisect_right(ends, place) for place in places]
     texts = [_words(stretch(number), ends[number] - place) for number, place in zip(numbers, places, strict=True)]
-    return ends[-1] * sum(map(counter.count, texts)) // max(1, sum(map(len, texts)))
+    sample = "".join(texts)
+    return ends[-1] * counter.count(sample) // max(1, len(sample))
 
 
 def _words(stretch: Stretch, left: int) -> str:
