@@ -144,6 +144,7 @@ def _bracket(side: Side, most: int) -> tuple[int, int]:
     """A size that fits and one that does not, close together; twice the whole if all of it fits."""
     level = 0
     while side.mark[0] < side.length:
+        level = max(level, _level(*side.mark, most))
         size, stride = side.mark[0], STRIDES[level]
         seam = side.seam(size + stride)
         far, last = seam - size > 4 * stride, level == len(STRIDES) - 1
@@ -159,6 +160,12 @@ def _bracket(side: Side, most: int) -> tuple[int, int]:
         else:
             level += 1
     return side.length, side.length
+
+
+def _level(size: int, tokens: int, most: int) -> int:
+    """Where in ``STRIDES`` the first is that likely fits into what is left, by the rate so far."""
+    room = (most - tokens) * size
+    return next((level for level, stride in enumerate(STRIDES) if stride * tokens <= room), len(STRIDES) - 1)
 
 
 def _probe(side: Side, seam: int, most: int) -> tuple[int, int]:
