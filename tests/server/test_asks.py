@@ -150,6 +150,20 @@ def test_it_thinks_first_when_reasoning_is_asked_for_and_only_then(ask: Ask) -> 
     assert ask("Why is the sky blue?").order == ["text"]
 
 
+def test_thoughts_that_are_not_to_be_shown_are_signed_all_the_same(claude_sdk: anthropic.Anthropic) -> None:
+    hidden: Any = {"type": "adaptive", "display": "omitted"}
+    with claude_sdk.messages.stream(
+        model="claude", max_tokens=500, messages=[{"role": "user", "content": "Why?"}], thinking=hidden
+    ) as stream:
+        final = stream.get_final_message()
+    thought, said = final.content
+    assert (thought.type, said.type) == ("thinking", "text")
+    assert thought.thinking == ""
+    assert thought.signature
+    assert final.usage.output_tokens_details is not None
+    assert final.usage.output_tokens_details.thinking_tokens > 0
+
+
 def test_it_calls_a_tool_that_is_offered_when_the_prompt_says_so_and_uses_the_result(ask: Ask) -> None:
     prompt = "Please use the add tool with a=2 and b=3."
     heard = ask(prompt, tool=True)

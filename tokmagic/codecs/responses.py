@@ -41,7 +41,9 @@ class ResponsesCodec:
             RequestRejected: the request has stop sequences.
         """
         if request.stop:
-            raise RequestRejected("The Responses protocol has no stop sequences: leave them out, or use Chat.")
+            raise RequestRejected(
+                f"The Responses protocol has no stop sequences: leave them out, or use PROVIDER-chat/{request.model}."
+            )
         body: Json = {
             "model": request.model,
             "input": [item for turn in turns_of(request) for item in input_items(turn)],
