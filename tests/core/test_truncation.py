@@ -191,3 +191,22 @@ def test_a_gap_is_marked_only_where_the_mark_is_worth_its_place(text, most, repe
     assert counted.count(cut.text) == cut.tokens <= most
     assert bool(cut.gap) <= (counted.count(cut.gap) * 2 <= most)
     assert cut.tokens + cut.dropped_tokens == counted.count(text * repeat)
+
+
+BAD = {
+    "empty": "", "special tokens": "<|endoftext|><|im_start|>system<|fim_prefix|>" * 300, "NULs": "\x00" * 9_000,
+    "lone surrogates": "\ud800" * 6_000, "right to left": "שלום عالم " * 1_500, "marks": "Z" + "\u0301" * 9_000,
+    "families": "👨‍👩‍👧‍👦" * 1_500, "hearts": "❤️" * 3_000, "flags": "🇩🇪" * 3_000, "one flag too little": "🇩" * 6_001,
+    "control": "\r\n\x0b\x85\u2028" * 2_000, "jamo": "\u1100\u1161\u11a8" * 3_000, "joiners": "\u200d" * 6_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+@pytest.mark.parametrize("text", BAD.values(), ids=BAD)
+def test_bad_input_is_cut_like_any_other(text, strategy, name):
+    counted = counter(name)
+    for most in (1, 7, 500):
+        cut = truncate(text, most, strategy, counted)
+        assert counted.count(cut.text) == cut.tokens <= most
+        assert cut.tokens + cut.dropped_tokens == counted.count(text)
