@@ -200,6 +200,22 @@ def test_nothing_is_stored_and_only_models_that_think_are_asked_for_their_though
     assert body.get("include") == (["reasoning.encrypted_content"] if thinks else None)
 
 
+def test_a_model_of_another_name_is_asked_for_its_thoughts_where_the_caller_has_it_think() -> None:
+    asked = request(user("a"), model="my-deployment", extras=Extras(body={"reasoning": {"effort": "low"}}))
+    assert RESPONSES.encode_request(asked)["include"] == ["reasoning.encrypted_content"]
+
+
+@given(sealed=st.booleans(), summed=st.booleans(), called=st.booleans(), said=TEXTS.filter(str.strip))
+def test_thoughts_and_compactions_survive_the_wire_of_a_request(
+    sealed: bool, summed: bool, called: bool, said: str
+) -> None:
+    thoughts = (*((SUMMARY,) if summed else ()), *((SEALED,) if sealed else ()))
+    calls: tuple[Message, ...] = (Message("assistant", (*thoughts, Text(said), *((CALL,) if called else ()))),)
+    results = (ToolResult("call_1", (Text("noon"), PNG)),) if called else ()
+    sent = request(user("a", PNG), *calls, Message("user", (*results, Text("And?"))), stream=False)
+    assert replace(RESPONSES.decode_request(RESPONSES.encode_request(sent)), extras=Extras()) == sent
+
+
 def test_stop_sequences_are_refused_because_the_protocol_has_none() -> None:
     with pytest.raises(RequestRejected, match="no stop sequences"):
         RESPONSES.encode_request(request(user("a"), stop=("END",)))

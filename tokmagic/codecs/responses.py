@@ -24,7 +24,8 @@ from .responses_stream import ResponsesDecoder
 from .responses_writer import ResponsesEncoder
 from .turns import turns_of
 
-#: Models that think and give it back encrypted. The others refuse a request that asks for it.
+#: Models that think and give it back encrypted, whether or not the caller asks for reasoning. The others refuse a
+#: request that asks for it.
 _THINKS = re.compile(r"(?:o\d|gpt-(?:[5-9]|\d\d)|codex)(?!.*chat-latest)")
 
 
@@ -53,7 +54,7 @@ class ResponsesCodec:
         }
         if request.system.strip():
             body["instructions"] = request.system
-        if _THINKS.match(request.model):
+        if _THINKS.match(request.model) or "reasoning" in request.extras.body:
             body["include"] = [ENCRYPTED]
         if request.temperature is not None:
             body["temperature"] = request.temperature
