@@ -12,7 +12,7 @@ from tokmagic.codecs.failures import failure
 from tokmagic.codecs.ratelimits import read_rates
 from tokmagic.core import learned
 from tokmagic.core.accounts import accounts_for
-from tokmagic.core.book import NOTHING_LEARNED, Entry, Lessons
+from tokmagic.core.book import Entry, Lessons
 from tokmagic.core.errors import ProviderError
 from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
 from tokmagic.core.limits import Account, Amounts, Charge, Limit, Scope, Wait
@@ -95,7 +95,7 @@ class Kernel:
                 await place.sleep(decision.seconds)
 
     async def _attempt(self, call: Call, entry: Entry, accounts: Sequence[Account]) -> None:
-        held, stated, lessons = entry.charge.expected, Usage(call.input_tokens), NOTHING_LEARNED
+        held, stated = entry.charge.expected, Usage(call.input_tokens)
 
         async def hold(produced: int) -> None:
             nonlocal held
@@ -107,9 +107,7 @@ class Kernel:
                     self.turns.wake()
 
         async def started(headers: dict[str, str]) -> None:
-            nonlocal lessons
-            lessons = learned.learn_rates(MODEL.name, KEY, read_rates(headers), accounts, entry.at, self._now())
-            self.ledger.learn(lessons)
+            self._learn(entry, headers)
             self.gate.open()
             await hold(0)
 
@@ -124,6 +122,16 @@ class Kernel:
         notes = {note_name(MODEL.name): lambda note: learned_output(note, call.output_tokens)}
         self.ledger.settle(replace(entry, used=Charge(used, used), usage=usage), Lessons(notes))
         self.turns.wake()
+
+    def _learn(self, entry: Entry, headers: dict[str, str]) -> None:
+        """Keep what is stated; a limit that is new begins at the level that is stated with it."""
+        states, now = read_rates(headers), self._now()
+        before = self._accounts()
+        self.ledger.learn(learned.learn_rates(MODEL.name, KEY, states, before, entry.at, now))
+        new = [account for account in self._accounts() if account not in before]
+        if new:
+            self.ledger.levels(new)
+            self.ledger.learn(learned.learn_rates(MODEL.name, KEY, states, new, entry.at, now))
 
     def _refused(self, entry: Entry, accounts: Sequence[Account], error: ProviderError) -> None:
         lessons = learned.learn_refusal(MODEL.name, KEY, error, entry.charge.expected, accounts, self._now())

@@ -133,8 +133,8 @@ def limits(amounts: Needs) -> Callable[[Needs], Awaitable[None]]:
 class Cookbook:
     """The parallel request processor of OpenAI's cookbook, after its description.
 
-    One loop looks at the head of its queue (here every 50 ms, there every 1), sends it when each capacity suffices, puts
-    refused calls back up to five times, and sends nothing for 15 seconds after a refusal. It uses no SDK.
+    One loop looks at the head of its queue (here every 50 ms, there every 1), sends it when each capacity suffices,
+    puts refused calls back up to five times, and sends nothing for 15 seconds after a refusal. It uses no SDK.
     """
 
     LOOK = 0.05

@@ -38,15 +38,15 @@ def test_the_limit_is_used_to_the_full_without_a_refusal_or_a_failure(load: str,
 @pytest.mark.parametrize("seed", SEEDS)
 def test_estimates_off_by_a_fifth_with_their_margin_meet_hardly_a_refusal(count: int, seed: int) -> None:
     came = paced(calls("heavy-tailed", seed), count, ESTIMATED, seed)
-    assert came.service.refused <= 10
+    assert came.service.refused <= 5
     assert (came.failures, came.service.accepted) == (0, 500)
-    assert came.service.share_used() >= 0.98
+    assert came.service.share_used() >= 0.99
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("load", LOADS)
 def test_limits_that_only_replies_state_are_learned_at_once_and_shared(load: str, seed: int) -> None:
     came = paced(calls(load, seed), 3, Ways(known=False), seed)
-    assert came.service.refused <= 10
+    assert came.service.refused <= 5
     assert (came.failures, came.service.accepted) == (0, 500)
-    assert came.service.share_used() >= 0.98
+    assert came.service.share_used() >= 0.99
