@@ -21,7 +21,7 @@ from .graphemes import boundaries
 #: Characters of a token to begin with, guesses for a chunk, and the part of it that is full enough.
 WIDTH, GUESSES, FULL = 3.0, 6, 15 / 16
 #: A guess aims somewhat lower, for one too many is counted in vain.
-CAUTION = 0.96
+CAUTION = 0.92
 #: Characters in which a seam is looked for.
 NEAR = 256
 
