@@ -9,14 +9,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from tokmagic.core.book import BOOK_VERSION, Entry
 from tokmagic.core.errors import ConfigurationError, LedgerError
-from tokmagic.ledgers import journals
+from tokmagic.ledgers import files, journals
 from tokmagic.ledgers.entries import COLUMNS, LASTING
 from tokmagic.ledgers.journals import file_system, journal_for
 from tokmagic.ledgers.locks import Gate, LockFile
@@ -161,6 +161,33 @@ def test_a_book_is_used_by_two_at_once_with_either_journal(
     for ledger in ledgers:
         ledger.close()
     assert len(SQLiteLedger(path).entries()) == 10
+
+
+def test_what_a_settlement_promises_is_in_the_files_when_they_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "book", tmp_path / "after" / "book"
+    ledger = SQLiteLedger(path)
+    synced: list[int] = []
+
+    def cut_power(log: int) -> None:
+        synced.append(log)
+        copy.parent.mkdir()
+        for rest in ("", "-wal"):
+            shutil.copy(f"{path}{rest}", f"{copy}{rest}")
+        os.fsync(log)
+
+    monkeypatch.setattr(files, "_sync", cut_power)
+    entry = Entry("one", "", 1.0, "m", lease_until=9e9)
+    ledger.reserve(entry, (), "")
+    assert synced == []
+    ledger.settle(replace(entry, nanousd=7, quality="exact"))
+    assert len(synced) == 1
+    monkeypatch.undo()
+    ledger.close()
+    survived = SQLiteLedger(copy)
+    assert [(entry.id, entry.state, entry.nanousd) for entry in survived.entries()] == [("one", "settled", 7)]
+    survived.close()
 
 
 def test_the_gate_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:

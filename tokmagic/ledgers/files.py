@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from weakref import WeakSet
@@ -35,6 +35,7 @@ TROUBLES = {
     "SQLITE_CANTOPEN": "cannot be opened: make its folder writable, or set TOKMAGIC_HOME to one that is",
     "SQLITE_BUSY": "is in use by another process: end that one, or try again",
 }
+_sync = getattr(os, "fdatasync", os.fsync)
 UNKNOWN_TROUBLE = "cannot be used: try again, or set TOKMAGIC_HOME to another folder"
 
 
@@ -54,33 +55,34 @@ class BookFile:
         self._closed = False
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._synchronous = ""
-        self._sparing = "FULL"
+        self._log: str | None = None
         self._gate = None if self.path == MEMORY else Gate(Path(self.path), PATIENCE)
         _opened.add(self)
         with self.transaction():
             pass
 
-    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
         """The connection, in a transaction that is committed when the block ends and undone when it raises.
+
+        The sync comes after the gate, so that those of several processes are one for the disk.
 
         Raises:
             LedgerError: in one line, for whatever SQLite or the file system reports. Nothing has happened then.
         """
-        return self._transaction("FULL")
-
-    def sparing_transaction(self) -> AbstractContextManager[sqlite3.Connection]:
-        """The same without a sync of its own where the journal allows it: only a power cut can undo it, whole.
-
-        The next ``transaction`` makes it survive that, too.
-        """
-        return self._transaction(self._sparing)
+        with self.sparing_transaction() as db:
+            yield db
+        with self._one_line():
+            self._sync_log()
 
     @contextmanager
-    def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
+    def sparing_transaction(self) -> Iterator[sqlite3.Connection]:
+        """The same without a sync of its own where the journal allows it: only a power cut can undo it, whole.
+
+        The next ``transaction``, of any process, makes it survive that, too.
+        """
         with self._lock, self._one_line(), self._passed():
             db = self._connection()
-            self._synchronise(db, synchronous)
             db.execute("BEGIN IMMEDIATE")
             try:
                 yield db
@@ -89,6 +91,16 @@ class BookFile:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
                 raise
+
+    def _sync_log(self) -> None:
+        """Let the log reach the disk; where there is none any more, it has become part of the book, which has."""
+        if self._log is not None:
+            with suppress(FileNotFoundError):
+                log = os.open(self._log, os.O_RDWR)
+                try:
+                    _sync(log)
+                finally:
+                    os.close(log)
 
     def close(self) -> None:
         """Close the connection. Closing twice is a no-op."""
@@ -124,22 +136,18 @@ class BookFile:
             return None
         return found.st_dev, found.st_ino
 
-    def _synchronise(self, db: sqlite3.Connection, synchronous: str) -> None:
-        if self._synchronous != synchronous:
-            db.execute(f"PRAGMA synchronous = {synchronous}")
-            self._synchronous = synchronous
-
     def _open(self) -> sqlite3.Connection:
         if self.path != MEMORY:
             _make(Path(self.path))
         db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-        self._synchronous = ""
         try:
             if self.path != MEMORY:
-                self._sparing = "NORMAL" if set_journal(db, Path(self.path)) == "WAL" else "FULL"
+                self._log = f"{self.path}-wal" if set_journal(db, Path(self.path)) == "WAL" else None
             db.execute("BEGIN IMMEDIATE")
             migrate(db, self.path)
             db.execute("COMMIT")
+            self._sync_log()
+            _sync_folder(Path(self.path))
         except BaseException:
             db.close()
             raise
@@ -190,6 +198,16 @@ def _make(path: Path) -> None:
         for rest in ("-wal", "-shm", "-journal"):
             path.with_name(path.name + rest).unlink(missing_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _sync_folder(path: Path) -> None:
+    """Let the names of the book and its log reach the disk."""
+    if os.name == "posix" and str(path) != MEMORY:
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 _opened: WeakSet[BookFile] = WeakSet()

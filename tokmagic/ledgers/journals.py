@@ -1,9 +1,10 @@
 """How SQLite writes the book: a write-ahead log where the file system allows one, else a rollback journal.
 
-A write-ahead log takes one sync where a rollback journal takes four. SQLite before 3.51.3 can damage it when a
-checkpoint and a commit of two connections meet; here they cannot, because every transaction, and with it every
-checkpoint, passes the gate of the book alone. Over a network two machines do not see each other's index of the log, so
-there the rollback journal stays.
+A write-ahead log takes one sync, which can wait until the gate is free again; a rollback journal takes four, while all
+others wait. What is committed lasts as soon as the log is synced, and SQLite syncs the log before it writes the book.
+SQLite before 3.51.3 can damage a log when a checkpoint and a commit of two connections meet; here they cannot, because
+every transaction, and with it every checkpoint, passes the gate of the book alone. Over a network two machines do not
+see each other's index of the log, so there the rollback journal stays.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ def set_journal(db: sqlite3.Connection, path: Path) -> Journal:
     (got,) = db.execute(f"PRAGMA journal_mode = {wanted}").fetchone()
     if got != "wal" and wanted == "WAL":
         (got,) = db.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
+    db.execute(f"PRAGMA synchronous = {'NORMAL' if got == 'wal' else 'FULL'}")
     return "WAL" if got == "wal" else "TRUNCATE"
 
 
