@@ -9,17 +9,14 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from tokmagic.core.book import BOOK_VERSION, Entry
 from tokmagic.core.errors import ConfigurationError, LedgerError
-from tokmagic.ledgers import files, journals
 from tokmagic.ledgers.entries import COLUMNS, LASTING
-from tokmagic.ledgers.journals import file_system, journal_for
-from tokmagic.ledgers.locks import Gate, LockFile
 from tokmagic.ledgers.memory import MemoryLedger
 from tokmagic.ledgers.registry import open_ledger
 from tokmagic.ledgers.schema import APPLICATION_ID, MIGRATIONS, migrate
@@ -123,94 +120,6 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 def test_a_folder_in_the_place_of_the_book_is_refused(tmp_path: Path) -> None:
     (tmp_path / "book").mkdir()
     assert "cannot be opened" in refusal(tmp_path / "book")
-
-
-MOUNTS = """/dev/vda / ext4 rw 0 0
-server:/home /home nfs4 rw 0 0
-/dev/vdb /home/my\\040disk xfs rw 0 0
-tmpfs /run tmpfs rw 0 0
-"""
-
-
-@pytest.mark.parametrize(
-    ("path", "kind", "journal"),
-    [
-        ("/var/book", "ext4", "WAL"),
-        ("/home/me/book", "nfs4", "TRUNCATE"),
-        ("/home/my disk/book", "xfs", "WAL"),
-        ("/runs/book", "ext4", "WAL"),
-    ],
-)
-def test_a_write_ahead_log_is_used_only_where_no_other_machine_writes(path: str, kind: str, journal: str) -> None:
-    assert file_system(Path(path), MOUNTS) == kind
-    assert journal_for(kind) == journal
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_book_is_used_by_two_at_once_with_either_journal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
-) -> None:
-    path = tmp_path / "book"
-    if shared:
-        monkeypatch.setattr(journals, "SHARED", ("",))
-    ledgers = [SQLiteLedger(path), SQLiteLedger(path)]
-    for number in range(10):
-        ledgers[number % 2].reserve(Entry(str(number), "", 1.0, "m", lease_until=9e9), (), "")
-    assert len(ledgers[0].entries()) == 10
-    assert (tmp_path / "book-wal").exists() != shared
-    for ledger in ledgers:
-        ledger.close()
-    assert len(SQLiteLedger(path).entries()) == 10
-
-
-def test_what_a_settlement_promises_is_in_the_files_when_they_are_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, copy = tmp_path / "book", tmp_path / "after" / "book"
-    ledger = SQLiteLedger(path)
-    synced: list[int] = []
-
-    def cut_power(log: int) -> None:
-        synced.append(log)
-        copy.parent.mkdir()
-        for rest in ("", "-wal"):
-            shutil.copy(f"{path}{rest}", f"{copy}{rest}")
-        os.fsync(log)
-
-    monkeypatch.setattr(files, "_sync", cut_power)
-    entry = Entry("one", "", 1.0, "m", lease_until=9e9)
-    ledger.reserve(entry, (), "")
-    assert synced == []
-    ledger.settle(replace(entry, nanousd=7, quality="exact"))
-    assert len(synced) == 1
-    monkeypatch.undo()
-    ledger.close()
-    survived = SQLiteLedger(copy)
-    assert [(entry.id, entry.state, entry.nanousd) for entry in survived.entries()] == [("one", "settled", 7)]
-    survived.close()
-
-
-def test_the_gate_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:
-    first, second = Gate(tmp_path / "book", patience=0), Gate(tmp_path / "book", patience=0)
-    with first.passed(), pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second.passed():
-        pass
-    with second.passed():
-        pass
-    first.close()
-    second.close()
-
-
-def test_a_lock_file_that_was_removed_is_made_anew_and_locks_for_all(tmp_path: Path) -> None:
-    path = tmp_path / "lock"
-    early, late = LockFile(path, pace=0), LockFile(path, pace=0)
-    early.take(0)
-    early.give()
-    path.unlink()
-    late.take(0)
-    with pytest.raises(TimeoutError):
-        early.take(0)
-    early.close()
-    late.close()
 
 
 @pytest.mark.parametrize("what", ["book", "folder"])
