@@ -390,7 +390,7 @@ def test_a_chain_ends_with_the_failure_of_its_last_model(parts, run):
 
 
 def test_a_chain_goes_on_within_the_same_limits(parts, run):
-    client = AsyncClient("demo/claude,demo/small", parts=parts, limits=["0.01 usd/day"], max_tokens=1_000)
+    client = AsyncClient("demo/claude,demo/small", parts=parts, limits=["0.002 usd/day"], max_tokens=1_000)
     reply = run(client.send(PROMPT))
     assert reply.receipt.model == "demo/small"
     assert reply.receipt.attempts == 1
@@ -400,3 +400,28 @@ def test_a_chain_goes_on_within_the_same_limits(parts, run):
 def test_a_model_that_is_no_name_is_refused(parts, model):
     with pytest.raises(ConfigurationError, match="model is a name or a list of names"):
         AsyncClient(model, parts=parts)
+
+
+def test_an_answer_that_cannot_be_paid_for_is_lowered_and_said_so(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["0.01 usd/day"], max_tokens=4_000)
+    events, reply = run(watch(client, PROMPT))
+    (notice,) = [event.text for event in events if isinstance(event, Notice)]
+    assert notice.startswith("max_tokens lowered from 4,000 to ")
+    assert reply.receipt.lowered_from == 4_000
+    (entry,) = parts.ledger.entries()
+    assert entry.charge.ceiling.nanousd <= 10_000_000
+
+
+def test_a_budget_that_passes_its_warning_share_says_so_once(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["1k tokens/session, warn at 5%"], max_tokens=1)
+    said = []
+    for _ in range(4):
+        events, _ = run(watch(client, PROMPT))
+        said += [event.text for event in events if isinstance(event, Notice)]
+    assert said == ["50 of 1k tokens/session used (5 %)."]
+
+
+def test_what_a_service_states_of_its_limits_is_obeyed_by_the_next_call(parts, run):
+    run(AsyncClient("demo/claude", parts=parts).send(PROMPT))
+    assert parts.ledger.recall("") != {}
+    assert parts.learning.typical(parts.model("demo/claude")).answers == 1

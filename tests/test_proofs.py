@@ -116,19 +116,6 @@ def test_a_call_that_the_service_turns_away_waits_as_told_and_comes_through(unpa
     assert parts.ledger.totals()[0].cost.nanousd == sum(e.nanousd for e in parts.ledger.entries())
 
 
-def test_a_call_that_is_turned_away_for_too_long_fails_and_costs_nothing(unpaced):
-    tight = [replace(model, rates=(parse_limit("1 requests/minute"),)) for model in catalog.demo_models().values()]
-    with start_server(tight, tokenizers.counter, clock=lambda: 1_800_000_000.0) as server:
-        parts = unpaced(server=server)
-        client = Client("demo/claude", parts=parts, max_tokens=5)
-        paid = client.send(PROMPT).cost.nanousd
-        with pytest.raises(RateLimited) as refused:
-            client.send(PROMPT)
-    assert refused.value.retry_after == 60.0
-    assert [entry.state for entry in parts.ledger.entries()] == ["released", "settled"]
-    assert parts.ledger.totals()[0].cost.nanousd == paid
-
-
 def message(text="deep"):
     return {
         "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
@@ -179,6 +166,16 @@ def claude(make_parts, monkeypatch):
             yield Client(CLAUDE, parts=make_parts(), max_tokens=50, **options)
 
     return open_client
+
+
+def test_a_call_that_is_turned_away_for_too_long_fails_and_costs_nothing(claude):
+    with claude((200, message()), (429, failure("too much")), retry_after="3600") as client:
+        client.send(PROMPT, stream=False)
+        with pytest.raises(RateLimited) as refused:
+            client.send(PROMPT, stream=False)
+        released, settled = client.history()
+    assert refused.value.retry_after == 3_600.0
+    assert (released.state, released.nanousd, settled.state) == ("released", 0, "settled")
 
 
 def test_a_failed_attempt_that_may_have_run_stays_at_its_ceiling_beside_the_one_that_came_through(claude):

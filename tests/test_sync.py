@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -71,10 +72,22 @@ def test_an_interrupt_keeps_what_arrived_and_settles_it(slow):
     assert entry.usage == reply.usage
 
 
+def interrupt_when(happens):
+    """Interrupt the main thread as soon as that is the case."""
+
+    def watch():
+        while not happens():
+            time.sleep(0.01)
+        interrupt_self()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def test_an_interrupt_while_blocked_reaches_the_caller(slow):
-    threading.Timer(0.5, interrupt_self).start()
+    client = Client("demo/claude", parts=slow)
+    interrupt_when(lambda: any(call.output_tokens for call in client.snapshot().running))
     with pytest.raises(Interrupted) as stopped:
-        Client("demo/claude", parts=slow).send(PROMPT * 9)
+        client.send(PROMPT * 9)
     assert stopped.value.reply.stopped
     assert isinstance(stopped.value, KeyboardInterrupt)
 
@@ -82,7 +95,7 @@ def test_an_interrupt_while_blocked_reaches_the_caller(slow):
 def test_an_interrupt_while_waiting_for_a_rate_sends_nothing(slow):
     client = Client("demo/claude", parts=slow, limits=["100 input_tokens/minute"], max_tokens=5)
     client.send("word " * 60)
-    threading.Timer(0.3, interrupt_self).start()
+    interrupt_when(lambda: client.snapshot().pause)
     with pytest.raises(Interrupted, match="before anything was sent") as stopped:
         client.send("word " * 80)
     assert stopped.value.reply is None

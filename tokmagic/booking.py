@@ -1,18 +1,24 @@
-"""The book's side of one call: who calls, what each attempt reserves, and how it ends.
+"""The book's side of one call: who calls, what each attempt reserves, what it is charged meanwhile, and how it ends.
 
-Every method is one transaction of the book, blocks, and may be called from any thread. When and how often they are
-called is the corridor's affair.
+Every method is at most one transaction of the book, blocks, and may be called from any thread. When and how often they
+are called is the corridor's affair.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from tokmagic import hooks
 from tokmagic.core.accounts import accounts_for
+from tokmagic.core.alarms import long_answer, overrun, warnings_of
 from tokmagic.core.book import Entry, Kind
-from tokmagic.core.limits import Account, Decision, Limit, Refused, Scope, Wait, decide
+from tokmagic.core.errors import RateLimited
+from tokmagic.core.events import Started
+from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
+from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, Limit, Refused, Scope, Wait, decide
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.parts import Parts
@@ -27,12 +33,14 @@ class Booking:
 
     Attributes:
         parts: whose book it is.
-        limits: those of the caller; the model's own are added.
+        limits: those of the caller; the provider's own are added.
         timeout: seconds an attempt may take; its hold lives a little longer.
         key: fingerprint of the key that is sent; empty where it is the process's own.
         id: of the call; also its place in the queue of waiters.
         entries: its attempts as they ended.
         waited: seconds it waited so far, counted by the caller.
+        refusals: how many of its attempts the provider refused for its rates.
+        levels: those the last attempt was admitted to, as they were before.
     """
 
     parts: Parts
@@ -46,9 +54,11 @@ class Booking:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     entries: list[Entry] = field(default_factory=list)
     waited: float = 0.0
+    refusals: int = 0
+    levels: tuple[Level, ...] = ()
 
     def entry(self, plan: CallPlan, attempt: int) -> Entry:
-        """A new line of the book for an attempt at the plan."""
+        """A new line of the book for an attempt at the plan, charged by what is known now."""
         scopes = self._scopes(plan)
         return Entry(
             id=uuid.uuid4().hex,
@@ -65,7 +75,7 @@ class Booking:
             user=scopes["user"],
             team=scopes["team"],
             key=scopes["key"],
-            charge=plan.charge,
+            charge=replace(plan.charge, expected=self._expected(plan)),
             play=plan.model.play,
             dropped_tokens=sum(cut.tokens for cut in plan.cuts),
         )
@@ -73,32 +83,89 @@ class Booking:
     def reserve(self, plan: CallPlan, entry: Entry) -> Decision:
         """Hold the entry's charge, or say what is in the way. Who has to wait keeps its place until ``withdraw``."""
         lease = self.parts.clock() + self.timeout + GRACE
-        return self.parts.ledger.reserve(replace(entry, lease_until=lease), self._accounts(plan), self.id)
+        decision = self.parts.ledger.reserve(replace(entry, lease_until=lease), self._accounts(plan), self.id)
+        if isinstance(decision, Admitted):
+            self.levels = decision.levels
+        return decision
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Count the time that passes inside as waited."""
+        began = self.parts.clock()
+        try:
+            yield
+        finally:
+            self.waited += max(0.0, self.parts.clock() - began)
 
     def withdraw(self) -> None:
         """Give up the place in the queue."""
         self.parts.ledger.withdraw(self.id)
 
+    def limits_known(self, plan: CallPlan) -> bool:
+        """Whether anything is known of the provider's own limits."""
+        return bool(self.parts.learning.limits(plan.model, self._scopes(plan)["key"]))
+
+    def started(self, plan: CallPlan, entry: Entry, started: Started) -> None:
+        """Keep what the reply's start states of the provider's limits, if that is news."""
+        self.parts.learning.stated(plan, entry, started.rates, self._accounts(plan))
+
+    def revise(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Entry:
+        """Let the running attempt stand for what is known of it by now; a shorter input makes room for others."""
+        stated = outcome.started.usage if outcome.started is not None else None
+        expected = revised_use(plan.model.protocol, entry.charge.expected, stated, outcome.produced)
+        if expected == entry.charge.expected:
+            return entry
+        self.parts.ledger.expect(entry.id, expected)
+        return replace(entry, charge=replace(entry.charge, expected=expected))
+
     def settle(self, plan: CallPlan, entry: Entry, outcome: Outcome, first_token: float | None = None) -> Entry:
-        """End the attempt in the book by what arrived of it."""
-        counter = self.parts.counter(plan.model)
-        ended = settle_entry(replace(entry, waited=self.waited), plan, outcome, counter, self.parts.clock())
+        """End the attempt in the book by what arrived of it, with what it taught."""
+        entry = replace(entry, waited=self.waited)
+        booked = replace(plan, charge=entry.charge)
+        ended = settle_entry(entry, booked, outcome, self.parts.counter(plan.model), self.parts.clock())
         ended = replace(ended, first_token=first_token)
         self.entries.append(ended)
-        (self.parts.ledger.release if ended.state == "released" else self.parts.ledger.settle)(ended)
+        self.refusals += isinstance(outcome.error, RateLimited)
+        lessons = self.parts.learning.lessons(plan, ended, outcome, self._accounts(plan))
+        (self.parts.ledger.release if ended.state == "released" else self.parts.ledger.settle)(ended, lessons)
         hooks.ended(ended)
         return ended
 
+    def alarms(self, plan: CallPlan) -> tuple[str, ...]:
+        """What a reader must look at now that the call has ended, a line each."""
+        ended = self.entries[-1]
+        found = [overrun(ended), long_answer(ended.usage.output_tokens)]
+        if any(_may_warn(level, ended.used.ceiling) for level in self.levels):
+            found += warnings_of(self.levels, self.parts.ledger.levels(self._accounts(plan)))
+        return tuple(filter(None, found))
+
     def outlook(self, plan: CallPlan) -> float | None:
         """Seconds the plan would wait now; None if it would be refused. Takes nothing."""
-        decision = decide(self.parts.ledger.levels(self._accounts(plan)), plan.charge)
+        decision = decide(self.parts.ledger.levels(self._accounts(plan)), self.entry(plan, 1).charge)
         if isinstance(decision, Refused):
             return None
         return decision.seconds if isinstance(decision, Wait) else 0.0
 
+    def _expected(self, plan: CallPlan) -> Amounts:
+        tokens, protocol = plan.input_tokens, plan.model.protocol
+        typical = self.parts.learning.typical(plan.model)
+        use = expected_use(protocol, int(tokens), tokens.margin, plan.request.max_tokens, typical)
+        for _ in range(self.refusals):
+            use = after_refusal(use)
+        return within(use, int(tokens), self._accounts(plan), protocol)
+
     def _accounts(self, plan: CallPlan) -> tuple[Account, ...]:
-        return accounts_for([*self.limits, *plan.model.rates], plan.model, self._scopes(plan), self.parts.now())
+        scopes = self._scopes(plan)
+        known = self.parts.learning.limits(plan.model, scopes["key"])
+        return accounts_for([*self.limits, *known], plan.model, scopes, self.parts.now())
 
     def _scopes(self, plan: CallPlan) -> dict[Scope, str]:
         scopes = self.parts.scopes(plan.model, self.notebook)
         return {**scopes, "key": self.key or scopes["key"]}
+
+
+def _may_warn(level: Level, used: Amounts) -> bool:
+    """Whether the level can have passed its warning share since a call that used so much was admitted."""
+    limit = level.account.limit
+    most = level.spent + level.held + (used.of(limit.unit) or 0)
+    return limit.full == "refuse" and limit.window != "call" and most * 100 >= limit.amount * limit.warn_percent

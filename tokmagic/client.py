@@ -68,7 +68,8 @@ class AsyncClient:
     ) -> None:
         self.parts = parts or shared_parts()
         self.limits = [*self.parts.settings.limits, *self._limits(options.pop("limits", ()), "notebook")]
-        self.options = merge({"model": self.parts.settings.model if model is None else model}, cast("CallOptions", options))
+        asked = self.parts.settings.model if model is None else model
+        self.options = merge({"model": asked}, cast("CallOptions", options))
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,40 +18,34 @@ import anyio
 from anyio import to_thread
 
 from tokmagic.booking import Booking
-from tokmagic.core.book import Entry
 from tokmagic.core.errors import (
     BudgetExceeded,
     MissingKey,
     ProviderError,
+    RateLimited,
     RequestTooLarge,
-    StreamBroken,
     TokmagicError,
 )
 from tokmagic.core.events import (
     Completed,
-    Connecting,
     Event,
-    Finished,
     Notice,
     Planned,
     Retrying,
-    StreamEvent,
     Truncated,
-    Waiting,
 )
-from tokmagic.core.limits import Admitted, Decision, Limit, Refused, Wait
+from tokmagic.core.limits import Limit
 from tokmagic.core.messages import Message
-from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
 from tokmagic.core.planning import CallPlan, plan_call
-from tokmagic.core.receipts import receipt_of, refusal, why_it_waits
+from tokmagic.core.receipts import receipt_of
 from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
-from tokmagic.providers import Provider
+from tokmagic.sending import Attempt
 from tokmagic.shield import to_the_end
 
 log = logging.getLogger("tokmagic")
@@ -102,8 +96,7 @@ class Passage:
         self._instead_of: list[str] = []
         self._plan: CallPlan | None = None
         self._outcome = Outcome()
-        self._began = parts.clock()
-        self._first_token: float | None = None
+        self._since = parts.clock()
         self._failed = False
         thread = options.get("thread")
         self._booking = Booking(
@@ -162,7 +155,7 @@ class Passage:
                 return
 
     async def _call(self, name: str | None) -> AsyncGenerator[Event]:
-        plan = self._plan = await to_thread.run_sync(self._make_plan, name, abandon_on_cancel=True)
+        self._plan = plan = await to_thread.run_sync(self._make_plan, name, abandon_on_cancel=True)
         self._parts.require_key(plan.model)
         for opening in self._opening(plan, named=name is not None):
             yield opening
@@ -173,7 +166,8 @@ class Passage:
     def _make_plan(self, name: str | None) -> CallPlan:
         model = self._parts.model(name or self._parts.default_model()[0])
         wishes = wishes_of(self._options, self._parts.settings.max_tokens)
-        return plan_call(model, self._messages, wishes, self._parts.counter(model))
+        note = self._parts.learning.calibration(model)
+        return plan_call(model, self._messages, wishes, self._parts.counter(model), note)
 
     def _opening(self, plan: CallPlan, *, named: bool) -> list[Event]:
         ceiling = plan.charge.ceiling.nanousd
@@ -192,77 +186,29 @@ class Passage:
 
     async def _attempts(self, plan: CallPlan) -> AsyncGenerator[Event]:
         policy = RetryPolicy()
-        for attempt in count(1):
-            entry = self._booking.entry(plan, attempt)
-            async with aclosing(self._reserve(plan, entry)) as waits:
-                async for wait in waits:
-                    yield wait
+        lane = self._parts.lane(plan.model, asyncio.get_running_loop())
+        if await to_the_end(self._booking.limits_known, plan):
+            lane.gate.open()
+        for number in count(1):
+            attempt = Attempt(self._booking, plan, number, lane, self._since)
+            self._outcome = attempt.outcome
             try:
-                async with aclosing(self._send(plan, entry)) as events:
+                async with aclosing(attempt.run()) as events:
                     async for event in events:
+                        self._plan = attempt.plan
                         yield event
             except ProviderError as error:
-                pause = None if self._outcome.began else policy.pause(error, attempt, random.random())  # noqa: S311
+                pause = None if attempt.outcome.began else policy.pause(error, number, random.random())  # noqa: S311
                 if pause is None:
                     raise
+                if isinstance(error, RateLimited):
+                    lane.gate.close_for(pause)
                 self._outcome = Outcome()
-                yield Retrying(attempt, pause, str(error))
-                await self._sleep(pause)
+                yield Retrying(number, pause, str(error))
+                with self._booking.pause():
+                    await anyio.sleep(pause)
             else:
                 return
-
-    async def _reserve(self, plan: CallPlan, entry: Entry) -> AsyncGenerator[Event]:
-        decision: Decision = Admitted()
-        try:
-            while True:
-                decision = await to_the_end(self._booking.reserve, plan, entry)
-                if not isinstance(decision, Wait):
-                    break
-                yield Waiting(decision.seconds, why_it_waits(decision))
-                await self._sleep(decision.seconds)
-        finally:
-            if isinstance(decision, Wait):
-                await to_the_end(self._booking.withdraw)
-        if isinstance(decision, Refused):
-            raise refusal(decision, plan.model)
-
-    async def _send(self, plan: CallPlan, entry: Entry) -> AsyncGenerator[Event]:
-        outcome = self._outcome = Outcome()
-        try:
-            provider = self._parts.connected(plan.model, asyncio.get_running_loop())
-            if provider is None:
-                yield Connecting(plan.model.provider)
-                provider = await self._connect(plan.model)
-            outcome.sent = True
-            async with aclosing(provider.stream(plan.request)) as events:
-                end = asyncio.get_running_loop().time() + self._booking.timeout
-                while (event := await self._next(events, end)) is not None:
-                    outcome.take(event)
-                    if isinstance(event, Finished):
-                        break
-                    if self._first_token is None and outcome.began:
-                        self._first_token = self._parts.clock() - self._began
-                    yield event
-        except ProviderError as error:
-            outcome.error = error
-            raise
-        finally:
-            await to_the_end(self._booking.settle, plan, entry, outcome, self._first_token)
-
-    async def _connect(self, model: Model) -> Provider:
-        loop = asyncio.get_running_loop()
-        return await to_thread.run_sync(self._parts.provider, model, loop, abandon_on_cancel=True)
-
-    async def _next(self, events: AsyncGenerator[StreamEvent], end: float) -> StreamEvent | None:
-        try:
-            async with asyncio.timeout_at(end):
-                return await anext(events)
-        except StopAsyncIteration:
-            return None
-        except TimeoutError:
-            raise StreamBroken(
-                f"No complete reply within {self._booking.timeout:g} s: raise the timeout, or lower max_tokens."
-            ) from None
 
     def _close(self) -> None:
         plan = self._plan
@@ -271,7 +217,7 @@ class Passage:
         if plan is None or not booked or (self._failed and not self._outcome.began):
             return
         answer = self._outcome.partial()
-        duration = self._parts.clock() - self._began
+        duration = self._parts.clock() - self._since
         receipt = receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
         self.reply = Reply(answer, replace(receipt, instead_of=tuple(self._instead_of)))
         thread = self._options.get("thread")
@@ -283,10 +229,3 @@ class Passage:
         window = self._plan.model.context_window if self._plan is not None else None
         self._parts.gauge.observe(self.id, self._options.get("cell", ""), event, window)
         return event
-
-    async def _sleep(self, seconds: float) -> None:
-        began = self._parts.clock()
-        try:
-            await anyio.sleep(seconds)
-        finally:
-            self._booking.waited += max(0.0, self._parts.clock() - began)

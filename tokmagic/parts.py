@@ -27,6 +27,8 @@ from tokmagic.core.limits import Limit, Scope
 from tokmagic.core.models import Model, Service
 from tokmagic.core.redaction import Secret
 from tokmagic.gauge import Gauge
+from tokmagic.lanes import Lane, Lanes
+from tokmagic.learning import Learning
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.registry import open_ledger
 
@@ -65,12 +67,14 @@ class Parts:
         self.clock = clock
         self.epoch = uuid.uuid4().hex[:12]
         self.gauge = Gauge(self.epoch, clock)
+        self.learning = Learning(lambda: self.ledger, clock)
         self._lock = threading.RLock()
         self._book_lock = threading.Lock()
         self._notice_said = False
         self._ledger: Ledger | None = None
         self._given = server
         self._started: RunningServer | None = None
+        self._lanes = Lanes()
         self._providers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Provider]] = WeakKeyDictionary()
 
     @property
@@ -135,6 +139,10 @@ class Parts:
     def connected(self, model: Model, loop: asyncio.AbstractEventLoop) -> Provider | None:
         """The same where it is there already; takes no time."""
         return self._providers.get(loop, {}).get(self._line(model))
+
+    def lane(self, model: Model, loop: asyncio.AbstractEventLoop) -> Lane:
+        """Where calls of the model wait their turn in that event loop."""
+        return self._lanes.lane(loop, f"{model.name} {self._fingerprint(model)}")
 
     def require_key(self, model: Model) -> None:
         """Refuse a model whose key is not set, before anything is reserved.

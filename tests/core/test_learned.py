@@ -134,3 +134,10 @@ def test_lessons_together_keep_the_lower_level() -> None:
     one, other = Lessons({"a": str}, {"x": 5.0, "y": 1.0}), Lessons({"b": str}, {"x": 3.0})
     both = together(one, other)
     assert (set(both.notes), both.rooms) == ({"a", "b"}, {"x": 3.0, "y": 1.0})
+
+
+def test_a_service_whose_clock_is_off_holds_nobody_back() -> None:
+    state = RateState("tokens", 6_000, 0, 4_000_000.0)
+    tokens = limit(6_000, "tokens")
+    lessons = learn_rates(NAME, "k", [state], accounts(tokens), NOW, NOW)
+    assert rooms(lessons, tokens) == {"tokens": pytest.approx(500)}

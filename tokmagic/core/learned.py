@@ -25,6 +25,8 @@ FORGET = 86_400.0
 ROUNDING = 500
 #: A minute's limit with room left is full again sooner than this, in seconds; what takes longer covers a longer window.
 LONGEST_RESET = 65.0
+#: A bucket takes no longer than this to fill, in seconds; who states more has a clock that is off.
+LONGEST_DEBT = 300.0
 #: The longest pause a refusal may impose on the other calls, in seconds.
 LONGEST_PAUSE = 60.0
 
@@ -132,8 +134,8 @@ def _by_minute(state: RateState) -> bool:
 
 def _room(state: RateState, limit: Limit) -> float:
     """The most the provider's bucket can have left; below zero where it needs more than its window to be full."""
-    if state.remaining == 0 and state.limit == limit.amount and state.reset is not None:
-        return min(float(_slack(state.unit)), limit.amount - (state.reset - 1) * rate(limit))
+    if state.remaining == 0 and state.limit == limit.amount and 0 < (state.reset or 0) <= LONGEST_DEBT:
+        return min(float(_slack(state.unit)), limit.amount - ((state.reset or 0) - 1) * rate(limit))
     return float(state.remaining + _slack(state.unit))
 
 

@@ -27,6 +27,8 @@ from .usage import Usage
 
 #: Fields of a request with which a caller asks for thinking.
 THINKING = frozenset({"thinking", "reasoning", "reasoning_effort"})
+#: What an answer is taken to have while it comes.
+CHARACTERS_PER_TOKEN = 3
 
 
 @dataclass(slots=True)
@@ -40,6 +42,12 @@ class Outcome:
     said: list[str] = field(default_factory=list)
     thought: list[str] = field(default_factory=list)
     called: list[str] = field(default_factory=list)
+    characters: int = 0
+
+    @property
+    def produced(self) -> int:
+        """Tokens that have arrived, about; for pacing, never for a bill."""
+        return self.characters // CHARACTERS_PER_TOKEN
 
     @property
     def began(self) -> bool:
@@ -51,10 +59,13 @@ class Outcome:
         match event:
             case TextDelta():
                 self.said.append(event.text)
+                self.characters += len(event.text)
             case ReasoningDelta():
                 self.thought.append(event.text)
+                self.characters += len(event.text)
             case ToolCallDelta():
                 self.called.append(event.name + event.arguments)
+                self.characters += len(event.arguments)
             case Started():
                 self.started = event
             case Finished():

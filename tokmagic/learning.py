@@ -1,0 +1,100 @@
+"""What replies taught, as calls read and add to it: the notes of the book, kept at hand for a few seconds.
+
+The notes are shared by all kernels. Reading them for every call would cost a transaction each, so they are read anew
+only when they are ``FRESH`` seconds old; what this process learns itself it knows at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from tokmagic.core import calibration, learned, typical
+from tokmagic.core.book import Entry, Lessons
+from tokmagic.core.errors import RateLimited
+from tokmagic.core.limits import Account, Limit
+from tokmagic.core.models import Model
+from tokmagic.core.planning import CallPlan
+from tokmagic.core.rates import RateState
+from tokmagic.core.settling import Outcome
+from tokmagic.core.typical import Typical
+from tokmagic.ledgers import Ledger
+
+#: Seconds for which the notes are believed without another look.
+FRESH = 5.0
+
+
+class Learning:
+    """The notes of a book.
+
+    Args:
+        ledger: opens the book.
+        clock: seconds of the epoch.
+    """
+
+    def __init__(self, ledger: Callable[[], Ledger], clock: Callable[[], float]) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._notes: dict[str, str] = {}
+        self._read_at = float("-inf")
+
+    def calibration(self, model: Model) -> str:
+        """The note about the model's tokens."""
+        return self._note(calibration.note_name(model.name))
+
+    def typical(self, model: Model) -> Typical:
+        """How long the model's answers are."""
+        return typical.read_typical(self._note(typical.note_name(model.name)))
+
+    def limits(self, model: Model, key: str) -> tuple[Limit, ...]:
+        """The provider's own limits of the model: what it stated, and what the catalogue says where it did not."""
+        note = self._note(learned.note_name(key, model.name))
+        return learned.known_limits(model, learned.limits_of(note, model.name, self._clock()))
+
+    def stated(self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account]) -> bool:
+        """Whether what a reply states of its limits is news; then it is kept at once, for the calls that wait."""
+        found = learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, self._clock())
+        amounts = {limit.unit: limit.amount for limit in self.limits(plan.model, entry.key)}
+        news = any(state.limit is not None and amounts.get(state.unit) != state.limit for state in states)
+        if news:
+            self._ledger().learn(found)
+            self._take(found)
+        return news
+
+    def lessons(self, plan: CallPlan, ended: Entry, outcome: Outcome, accounts: Sequence[Account]) -> Lessons:
+        """What an attempt that has ended teaches."""
+        error, now = outcome.error, self._clock()
+        if isinstance(error, RateLimited):
+            needed = ended.charge.expected
+            found = learned.learn_refusal(plan.model.name, ended.key, error, needed, accounts, now)
+        else:
+            states = outcome.started.rates if outcome.started is not None else ()
+            rates = learned.learn_rates(plan.model.name, ended.key, states, accounts, ended.at, now)
+            found = learned.together(rates, Lessons(_of_usage(plan, ended)))
+        self._take(found)
+        return found
+
+    def _note(self, name: str) -> str:
+        with self._lock:
+            now = self._clock()
+            if not 0 <= now - self._read_at < FRESH:
+                self._notes = self._ledger().recall("")
+                self._read_at = now
+            return self._notes.get(name, "")
+
+    def _take(self, lessons: Lessons) -> None:
+        with self._lock:
+            for name, change in lessons.notes.items():
+                self._notes[name] = change(self._notes.get(name, ""))
+
+
+def _of_usage(plan: CallPlan, ended: Entry) -> dict[str, Callable[[str], str]]:
+    """What the stated usage of a complete reply teaches."""
+    if ended.state != "settled" or ended.quality != "exact":
+        return {}
+    notes = {typical.note_name(plan.model.name): lambda note: typical.learned_output(note, ended.usage.output_tokens)}
+    if plan.input_tokens.loose:
+        teach = calibration.lesson(plan.input_tokens, ended.usage.input_tokens)
+        notes[calibration.note_name(plan.model.name)] = teach
+    return notes

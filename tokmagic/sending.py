@@ -1,0 +1,165 @@
+"""One attempt at a call: pass the gate, reserve, send, settle.
+
+Whatever was sent is settled, also when the call is stopped or the stream breaks; what was only reserved is given back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from anyio import to_thread
+
+from tokmagic.booking import Booking
+from tokmagic.core.affording import lowered, lowering
+from tokmagic.core.book import Entry
+from tokmagic.core.errors import ProviderError, StreamBroken
+from tokmagic.core.events import Connecting, Event, Finished, Notice, Started, StreamEvent, Waiting
+from tokmagic.core.limits import Admitted, Decision, Refused, Wait
+from tokmagic.core.planning import CallPlan
+from tokmagic.core.receipts import refusal, why_it_queues, why_it_waits
+from tokmagic.core.settling import Outcome
+from tokmagic.lanes import Lane
+from tokmagic.providers import Provider
+from tokmagic.shield import to_the_end
+
+
+class Attempt:
+    """One attempt at a plan.
+
+    Args:
+        booking: of the call.
+        plan: what is sent, unless a limit leaves room for a shorter answer only.
+        number: of the attempt, from 1.
+        lane: where calls of the model wait.
+        since: when the call began, in seconds of the epoch.
+    """
+
+    def __init__(self, booking: Booking, plan: CallPlan, number: int, lane: Lane, since: float) -> None:
+        self.plan = plan
+        self.outcome = Outcome()
+        self._booking = booking
+        self._number = number
+        self._lane = lane
+        self._since = since
+        self._first_token: float | None = None
+        self._entry: Entry | None = None
+
+    async def run(self) -> AsyncGenerator[Event]:
+        """Its events: waits, then what the service sends, then what to look at.
+
+        Raises:
+            ProviderError: it failed.
+            BudgetExceeded, RequestTooLarge: a limit refuses it.
+        """
+        gate = self._lane.gate
+        if gate.seconds or gate.narrow:
+            yield Waiting(gate.seconds, why_it_queues(gate.seconds))
+        began = self._booking.parts.clock()
+        async with gate.passage():
+            self._booking.waited += max(0.0, self._booking.parts.clock() - began)
+            entry = await to_the_end(self._booking.entry, self.plan, self._number)
+            async with aclosing(self._reserve(entry)) as waits:
+                async for wait in waits:
+                    yield wait
+            async with aclosing(self._send()) as events:
+                async for event in events:
+                    yield event
+        for alarm in await to_the_end(self._booking.alarms, self.plan):
+            yield Notice(alarm)
+
+    async def _reserve(self, entry: Entry) -> AsyncGenerator[Event]:
+        """Hold what the attempt needs; where a limit has less left than the longest answer, ask for a shorter one."""
+        decision: Decision = Admitted()
+        with self._lane.turns.place(self._booking.id) as place:
+            try:
+                while not isinstance(decision := await self._ask(entry), Admitted):
+                    if isinstance(decision, Refused):
+                        entry = self._lower(entry, decision)
+                        continue
+                    yield Waiting(decision.seconds, why_it_waits(decision))
+                    with self._booking.pause():
+                        await place.sleep(decision.seconds)
+            finally:
+                if isinstance(decision, Wait):
+                    await to_the_end(self._booking.withdraw)
+        if self._number == 1 and (said := lowering(self.plan)):
+            yield Notice(said)
+
+    async def _ask(self, entry: Entry) -> Decision:
+        decision: Decision = await to_the_end(self._booking.reserve, self.plan, entry)
+        if isinstance(decision, Admitted):
+            self._entry = entry
+        return decision
+
+    def _lower(self, entry: Entry, refused: Refused) -> Entry:
+        shorter = lowered(replace(self.plan, charge=entry.charge), refused)
+        if shorter is None:
+            raise refusal(refused, self.plan.model)
+        self.plan = shorter
+        return replace(entry, charge=shorter.charge)
+
+    async def _send(self) -> AsyncGenerator[Event]:
+        loop = asyncio.get_running_loop()
+        parts, model = self._booking.parts, self.plan.model
+        try:
+            provider = parts.connected(model, loop)
+            if provider is None:
+                yield Connecting(model.provider)
+                provider = await to_thread.run_sync(parts.provider, model, loop, abandon_on_cancel=True)
+            self.outcome.sent = True
+            async with aclosing(self._replies(provider)) as events:
+                async for event in events:
+                    yield event
+        except ProviderError as error:
+            self.outcome.error = error
+            raise
+        finally:
+            await to_the_end(self._settle)
+            self._lane.turns.wake()
+
+    async def _replies(self, provider: Provider) -> AsyncGenerator[Event]:
+        end = asyncio.get_running_loop().time() + self._booking.timeout
+        async with aclosing(provider.stream(self.plan.request)) as events:
+            while (event := await self._next(events, end)) is not None:
+                self.outcome.take(event)
+                if isinstance(event, Finished):
+                    break
+                await self._follow(event)
+                yield event
+
+    async def _next(self, events: AsyncGenerator[StreamEvent], end: float) -> StreamEvent | None:
+        try:
+            async with asyncio.timeout_at(end):
+                return await anext(events)
+        except StopAsyncIteration:
+            return None
+        except TimeoutError:
+            raise StreamBroken(
+                f"No complete reply within {self._booking.timeout:g} s: raise the timeout, or lower max_tokens."
+            ) from None
+
+    async def _follow(self, event: StreamEvent) -> None:
+        """Let the book know what is known by now: what the service states, and an answer longer than expected."""
+        if isinstance(event, Started):
+            self._lane.gate.open()
+            await to_the_end(self._started, event)
+        elif self._first_token is None and self.outcome.began:
+            self._first_token = self._booking.parts.clock() - self._since
+        elif self._entry is not None and self.outcome.produced > self._entry.charge.expected.output_tokens:
+            await to_the_end(self._revise)
+
+    def _started(self, event: Started) -> None:
+        if self._entry is not None and event.rates:
+            self._booking.started(self.plan, self._entry, event)
+        self._revise()
+
+    def _revise(self) -> None:
+        if self._entry is not None:
+            self._entry = self._booking.revise(self.plan, self._entry, self.outcome)
+
+    def _settle(self) -> None:
+        if self._entry is not None:
+            self._booking.settle(self.plan, self._entry, self.outcome, self._first_token)
