@@ -302,7 +302,7 @@ def test_a_client_that_hangs_up_ends_the_generation_at_once(
     path: str, stream: bool, endless: Any, limited_gpt: Callable[..., Model]
 ) -> None:
     body: dict[str, Any] = {"model": "gpt", "input": "Hi"} | ({"stream": stream} if path == "/v1/responses" else {})
-    with start_server([limited_gpt()], counter, engine=endless) as server, httpx2.Client(timeout=1) as client:
+    with start_server([limited_gpt()], counter, engine=endless) as server, httpx2.Client(timeout=0.4) as client:
         headers = {"authorization": f"Bearer {server.token}"}
         if "stream" in body and stream:
             with client.stream("POST", f"{server.url}{path}", json=body, headers=headers) as reply:
