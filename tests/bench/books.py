@@ -173,7 +173,9 @@ def show(name: str, where: str, counts: tuple[int, ...] = (1, 4, 8)) -> None:
 
 def run() -> None:
     """Print all of it."""
-    with tempfile.TemporaryDirectory(dir=".") as name:
+    state = Path(".state")
+    state.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=state) as name:
         folder = Path(name)
         print(f"disk: {synced_writes(folder):,.0f} synced writes/s by one process")
         show("SQLite", str(folder / "book"))
