@@ -135,6 +135,6 @@ def run_schedules(seeds: range) -> int:
 
 
 def test_no_schedule_overspends_a_budget_or_leaks_a_hold() -> None:
-    seeds = share(1_000_000, 1_000)
+    seeds = share(1_000_000, 600)
     admitted = sum(run_schedules(range(first, first + PER_BOOK)) for first in range(0, seeds, PER_BOOK))
     assert admitted > 2 * seeds
