@@ -32,7 +32,7 @@ async def watch(client, prompt, **options):
         return [event async for event in stream], stream.reply
 
 
-@pytest.mark.parametrize("model", ["demo/claude", "demo/chat", "demo/small"])
+@pytest.mark.parametrize("model", ["demo/claude", "demo/gpt", "demo/chat", "demo/small"])
 def test_a_call_is_answered_settled_and_priced_exactly(parts, model, run):
     reply = run(AsyncClient(model, parts=parts).send(PROMPT))
     (entry,) = parts.ledger.entries()
@@ -45,7 +45,7 @@ def test_a_call_is_answered_settled_and_priced_exactly(parts, model, run):
     assert parts.ledger.totals()[0].cost.nanousd == reply.cost.nanousd
 
 
-@pytest.mark.parametrize("model", ["demo/claude", "demo/chat"])
+@pytest.mark.parametrize("model", ["demo/claude", "demo/gpt", "demo/chat"])
 def test_what_was_counted_is_what_the_service_reports(parts, model, run):
     events, reply = run(watch(AsyncClient(model, parts=parts), PROMPT, system="Be brief.", max_tokens=60))
     planned = next(event for event in events if isinstance(event, Planned))

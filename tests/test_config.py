@@ -19,7 +19,7 @@ def settings(tmp_path, text="", **environ):
 
 def test_without_a_word_the_defaults_hold_and_the_book_lies_at_home(tmp_path):
     found = load_settings({"TOKMAGIC_HOME": str(tmp_path)})
-    assert (found.model, found.limits, found.max_tokens) == (None, (), 4_096)
+    assert (found.model, found.limits, found.max_tokens) == (None, (), None)
     assert found.ledger == str(tmp_path / "book.sqlite")
 
 

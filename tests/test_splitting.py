@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tokmagic.client import AsyncClient
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded, RequestTooLarge
 from tokmagic.core.events import Completed, Planned, Progress, TextDelta
@@ -98,23 +99,23 @@ def test_a_thread_grows_by_the_question_and_the_combined_answer(parts, run):
 
 def test_the_quote_says_into_how_many_and_bounds_the_cost(parts, run):
     passage = split(parts, system("Be brief."), user(f"{ASKED}\n\n{LONG}"), max_tokens=300)
-    quote, calls = passage.quote()
+    quote = passage.quote()
     assert parts.ledger.entries() == ()
     run(watch(passage))
     receipt = passage.reply.receipt
-    assert calls == receipt.calls
+    assert quote.calls == receipt.calls
     assert receipt.cost.nanousd <= quote.ceiling.nanousd
     assert abs(quote.input_tokens - receipt.usage.input_tokens) <= quote.input_tokens.margin
     assert (quote.max_tokens, quote.cuts) == (300, ())
 
 
 def test_a_quote_of_what_fits_is_the_ordinary_one(parts):
-    assert split(parts, user(ASKED)).quote()[1] == 1
+    assert split(parts, user(ASKED)).quote().calls == 1
 
 
 def test_a_refused_part_stops_all_and_what_was_spent_is_in_the_book(parts, run):
     question = user(f"{ASKED}\n\n{LONG * 2}")
-    ceiling = split(parts, question, max_tokens=300).quote()[0].ceiling.nanousd
+    ceiling = split(parts, question, max_tokens=300).quote().ceiling.nanousd
     passage = split(parts, question, limits=[f"{ceiling / 2e9} usd/session"], max_tokens=300)
     with pytest.raises(BudgetExceeded):
         run(watch(passage))
@@ -189,3 +190,11 @@ def test_cancelling_the_task_settles_every_part(make_parts, run):
 
     run(cancel_midway())
     assert not [entry for entry in parts.ledger.entries() if entry.state == "held"]
+
+
+def test_the_client_splits_where_it_is_asked_to(parts, run):
+    client = AsyncClient("demo/small", parts=parts, truncate="split", max_tokens=300)
+    quote = run(client.quote(f"{ASKED}\n\n{LONG}"))
+    reply = run(client.send(f"{ASKED}\n\n{LONG}"))
+    assert 1 < reply.receipt.calls <= quote.calls
+    assert not reply.truncated

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokmagic import reports, tokenizers
 from tokmagic.core.book import Entry
-from tokmagic.core.calibration import calibrated, note_name
+from tokmagic.core.calibration import calibrated
 from tokmagic.core.chunking import chunk as chunk_text
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import LedgerError
@@ -59,6 +59,7 @@ def count(text_or_messages: str | Said | Request, model: str | None = None) -> T
 def clear_cache() -> None:
     """Forget every count that is remembered; vocabularies stay loaded."""
     tokenizers.clear()
+    shared_parts().answers.clear()
 
 
 def truncate(text: str, max_tokens: int, strategy: str = "smart", model: str | None = None) -> Truncation:
@@ -180,9 +181,8 @@ def safe_limits(model: str | None = None) -> SafeLimits:
 
 def _note(parts: Parts, model: Model) -> str:
     """What replies taught about the model's tokens; a book that cannot be read taught nothing."""
-    name = note_name(model.name)
     try:
-        return parts.ledger.recall(name).get(name, "")
+        return parts.learning.calibration(model)
     except LedgerError:
         return ""
 

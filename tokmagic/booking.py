@@ -20,11 +20,14 @@ from tokmagic.core.events import Started
 from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
 from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, Limit, Refused, Scope, Wait, decide
 from tokmagic.core.planning import CallPlan
+from tokmagic.core.receipts import kernels_on, why_it_waits
 from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.parts import Parts
 
 #: Seconds a hold outlives its call's deadline before it counts as a dead owner's.
 GRACE = 60.0
+#: Seconds within which a kernel has to have called to count as one that shares a limit.
+LATELY = 60.0
 
 
 @dataclass(slots=True)
@@ -101,13 +104,22 @@ class Booking:
         """Give up the place in the queue."""
         self.parts.ledger.withdraw(self.id)
 
+    def why_it_waits(self, wait: Wait) -> str:
+        """The reason of a wait, with how many kernels share the limit."""
+        lately = self.parts.ledger.entries(since=self.parts.clock() - LATELY, most=200)
+        return why_it_waits(wait, kernels_on(wait.level.account, lately))
+
     def limits_known(self, plan: CallPlan) -> bool:
         """Whether anything is known of the provider's own limits."""
         return bool(self.parts.learning.limits(plan.model, self._scopes(plan)["key"]))
 
     def started(self, plan: CallPlan, entry: Entry, started: Started) -> None:
-        """Keep what the reply's start states of the provider's limits, if that is news."""
-        self.parts.learning.stated(plan, entry, started.rates, self._accounts(plan))
+        """Keep what the reply's start states of the provider's limits, if that is news; a new one gets its account."""
+        learning = self.parts.learning
+        if learning.stated(plan, entry, started.rates, self._accounts(plan)):
+            accounts = self._accounts(plan)
+            self.parts.ledger.levels(accounts)
+            learning.lower(plan, entry, started.rates, accounts)
 
     def revise(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Entry:
         """Let the running attempt stand for what is known of it by now; a shorter input makes room for others."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
@@ -20,8 +21,9 @@ from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.words import parse_limit
 from tokmagic.corridor import Passage, Quote
-from tokmagic.options import CallOptions, ClientOptions, chain_of, merge
+from tokmagic.options import SPLIT, CallOptions, ClientOptions, chain_of, merge
 from tokmagic.parts import Parts, shared_parts
+from tokmagic.splitting import SplitPassage
 
 Prompt = str | Message | list[Message] | list[dict[str, Any]]
 
@@ -29,7 +31,7 @@ Prompt = str | Message | list[Message] | list[dict[str, Any]]
 class AsyncStream:
     """One call under way: iterate its events inside ``async with``; ``reply`` is there afterwards."""
 
-    def __init__(self, passage: Passage) -> None:
+    def __init__(self, passage: Passage | SplitPassage) -> None:
         self._passage = passage
         self._events = passage.run()
 
@@ -139,14 +141,23 @@ class AsyncClient:
         """The newest entries of the book, the newest first."""
         return self.parts.ledger.entries(most=most)
 
-    def _passage(self, prompt: Prompt, options: CallOptions) -> Passage:
+    def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage:
         limits = self._limits(options.pop("limits", ()), "cell")
         merged = merge(self.options, options)
         thread, text = merged.get("thread"), merged.get("system")
         turns = as_messages(prompt)
         head = (system(text),) if text else ()
         messages = (*head, *(thread.messages if thread is not None else ()), *turns)
-        return Passage(self.parts, merged, messages, turns, [*self.limits, *limits])
+        limits = [*self.limits, *limits]
+        if merged.get("truncate") != SPLIT:
+            return Passage(self.parts, merged, messages, turns, limits)
+        make = partial(self._part, turns=turns, limits=limits)
+        return SplitPassage(self.parts, make, merged, messages)
+
+    def _part(
+        self, said: tuple[Message, ...], options: CallOptions, *, turns: tuple[Message, ...], limits: list[Limit]
+    ) -> Passage:
+        return Passage(self.parts, options, said, turns, limits)
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
         parsed = (

@@ -53,7 +53,7 @@ class Settings:
         tokenizers: the user's own, by the same patterns: a name, or the path of a ``tokenizer.json``.
         ledger: where the book is; a path or a URL.
         user, team: for the scopes of these names.
-        max_tokens: default bound of an answer.
+        max_tokens: default bound of an answer; None takes what is safe for the model.
         timeout: seconds a reply may take.
         demo_pace: tokens per second of the demo models; 0 for instant.
     """
@@ -66,7 +66,7 @@ class Settings:
     ledger: str = ""
     user: str = ""
     team: str = ""
-    max_tokens: int = 4_096
+    max_tokens: int | None = None
     timeout: float = 600.0
     demo_pace: float = DEMO_PACE
 
@@ -102,7 +102,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         ledger=str(values.get("ledger") or home / "book.sqlite"),
         user=_user(),
         team=str(values.get("team", "")),
-        max_tokens=int(_number("max_tokens", values.get("max_tokens", 4_096), least=1)),
+        max_tokens=int(_number("max_tokens", values["max_tokens"], least=1)) if "max_tokens" in values else None,
         timeout=_number("timeout", values.get("timeout", 600.0), least=1),
         demo_pace=_number("demo_pace", values.get("demo_pace", DEMO_PACE)),
     )

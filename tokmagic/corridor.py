@@ -66,6 +66,7 @@ class Quote:
         ceiling: the most it can cost.
         cuts: what would be left out.
         wait_seconds: how long it would wait for a rate limit now; None if a limit would refuse it.
+        calls: in how many calls it would be made, at most.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Quote:
     ceiling: Cost
     cuts: tuple[Cut, ...]
     wait_seconds: float | None
+    calls: int = 1
 
 
 class Passage:

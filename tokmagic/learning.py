@@ -62,6 +62,11 @@ class Learning:
             self._take(found)
         return news
 
+    def lower(self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account]) -> None:
+        """Lower the levels of the accounts to what was stated."""
+        now = self._clock()
+        self._ledger().learn(learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, now))
+
     def lessons(self, plan: CallPlan, ended: Entry, outcome: Outcome, accounts: Sequence[Account]) -> Lessons:
         """What an attempt that has ended teaches."""
         error, now = outcome.error, self._clock()

@@ -9,6 +9,7 @@ from typing import Any, TypedDict, cast
 
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.fitting import OFF
 from tokmagic.core.limits import Limit
 from tokmagic.core.messages import Extras
 from tokmagic.core.planning import Wishes
@@ -19,9 +20,14 @@ PLANNED = frozenset(
     {
         *("model", "messages", "system", "max_tokens", "max_completion_tokens", "n", "best_of", "stream"),
         *("stream_options", "tools", "functions", "mcp_servers", "web_search_options", "prediction"),
-        *("context_management", "service_tier", "speed", "inference_geo"),
+        *("context_management", "service_tier", "speed", "inference_geo", "max_output_tokens", "input", "instructions"),
+        *("previous_response_id", "conversation", "background", "prompt", "container", "fallbacks", "compaction"),
+        *("audio", "modalities"),
     }
 )
+
+#: How too long input is treated where nothing is said, and the two ways that cut nothing.
+DEFAULT_TRUNCATION, SPLIT = "smart", "split"
 
 
 class ClientOptions(TypedDict, total=False):
@@ -32,7 +38,8 @@ class ClientOptions(TypedDict, total=False):
         max_tokens: bound of the answer, in tokens.
         max_input_tokens: a cap on the input below the window, in tokens.
         keep_recent: messages kept word for word as long as possible.
-        truncate: how too long input is cut: a strategy's name, or ``off`` to refuse.
+        truncate: how too long input is cut: a strategy's name; ``split`` to send it in parts; ``off`` to refuse.
+        extended_output: switch on the longer answers a model offers.
         temperature: 0 or more.
         stop: the text, or texts, at which the answer ends.
         stream: False asks for the answer in one piece.
@@ -48,6 +55,7 @@ class ClientOptions(TypedDict, total=False):
     max_input_tokens: int | None
     keep_recent: int | None
     truncate: str | None
+    extended_output: bool | None
     temperature: float | None
     stop: str | Sequence[str] | None
     stream: bool | None
@@ -93,9 +101,10 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
         raise ConfigurationError("timeout is a number of seconds above 0, not 0.")
     _named(options.get("model"))
     _sendable(options)
-    strategy = options.get("truncate") or "end"
-    if strategy != "off" and strategy not in STRATEGIES:
-        raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(STRATEGIES)} or off.")
+    strategy = options.get("truncate") or DEFAULT_TRUNCATION
+    ways = (*STRATEGIES, SPLIT, OFF)
+    if strategy not in ways:
+        raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(ways)}.")
     return options
 
 
@@ -107,7 +116,7 @@ def chain_of(options: CallOptions) -> tuple[str | None, ...]:
     return tuple(model) if model is not None else (None,)
 
 
-def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
+def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
     """The part of the options that planning reads."""
     keep, stop = options.get("keep_recent"), options.get("stop") or ()
     return Wishes(
@@ -115,7 +124,8 @@ def wishes_of(options: CallOptions, default_max_tokens: int) -> Wishes:
         default_max_tokens=default_max_tokens,
         max_input_tokens=options.get("max_input_tokens"),
         keep_recent=10 if keep is None else keep,
-        truncate=options.get("truncate") or "end",
+        truncate=options.get("truncate") or DEFAULT_TRUNCATION,
+        extended_output=options.get("extended_output") is True,
         temperature=options.get("temperature"),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=options.get("stream") is not False,

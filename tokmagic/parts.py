@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 from tokmagic import catalog, tokenizers
 from tokmagic.config import Settings, has_key, key_of, load_settings
+from tokmagic.core.asking import Answers
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit, Scope
@@ -74,6 +75,7 @@ class Parts:
         self._ledger: Ledger | None = None
         self._given = server
         self._started: RunningServer | None = None
+        self.answers = Answers()
         self._lanes = Lanes()
         self._providers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Provider]] = WeakKeyDictionary()
 
@@ -99,13 +101,13 @@ class Parts:
         """The model of that name; demo models load no provider."""
         if name.startswith("demo/") and name[5:] in catalog.demo_models():
             return catalog.demo_models()[name[5:]]
-        return catalog.lookup(name, self.services(), self.now())
+        return catalog.lookup(name, self.services(), self.now(), self.settings.prices)
 
     def models(self, pattern: str = "") -> tuple[Model, ...]:
         """The models in the catalogue whose name contains ``pattern``."""
         services = self.services()
         found = (name for name in catalog.names(services.values()) if pattern.lower() in name.lower())
-        return tuple(catalog.lookup(name, services, self.now()) for name in found)
+        return tuple(catalog.lookup(name, services, self.now(), self.settings.prices) for name in found)
 
     def default_model(self) -> tuple[str, str]:
         """The configured model, else that of the first service whose key is set, else a demo; and why, if guessed."""
@@ -125,7 +127,10 @@ class Parts:
 
     def counter(self, model: Model) -> Counter:
         """The model's tokenizer."""
-        return tokenizers.counter(model.tokenizer)
+        chosen = self.settings.tokenizer_of(model.names)
+        if chosen is not None:
+            return tokenizers.chosen_counter(chosen, model.images)
+        return tokenizers.counter(model.tokenizer, model.images)
 
     def provider(self, model: Model, loop: asyncio.AbstractEventLoop) -> Provider:
         """What sends to the model's service from that event loop."""
@@ -217,7 +222,7 @@ class Parts:
     def _service(self, model: Model) -> tuple[Service, Secret]:
         if model.provider != catalog.DEMO.name:
             service = self.services()[model.provider]
-            return service, key_of(service)
+            return replace(service, protocol=model.protocol), key_of(service)
         server = self.demo_server()
         url = server.url if model.protocol == "messages" else f"{server.url}/v1"
         return replace(catalog.DEMO, protocol=model.protocol, base_url=url), Secret(server.token)

@@ -19,7 +19,7 @@ from tokmagic.core.errors import ProviderError, StreamBroken
 from tokmagic.core.events import Connecting, Event, Finished, Notice, Started, StreamEvent, Waiting
 from tokmagic.core.limits import Admitted, Decision, Refused, Wait
 from tokmagic.core.planning import CallPlan
-from tokmagic.core.receipts import refusal, why_it_queues, why_it_waits
+from tokmagic.core.receipts import refusal, why_it_queues
 from tokmagic.core.settling import Outcome
 from tokmagic.lanes import Lane
 from tokmagic.providers import Provider
@@ -79,7 +79,7 @@ class Attempt:
                     if isinstance(decision, Refused):
                         entry = self._lower(entry, decision)
                         continue
-                    yield Waiting(decision.seconds, why_it_waits(decision))
+                    yield Waiting(decision.seconds, await to_the_end(self._booking.why_it_waits, decision))
                     with self._booking.pause():
                         await place.sleep(decision.seconds)
             finally:
@@ -145,20 +145,23 @@ class Attempt:
         """Let the book know what is known by now: what the service states, and an answer longer than expected."""
         if isinstance(event, Started):
             self._lane.gate.open()
-            await to_the_end(self._started, event)
+            if await to_the_end(self._started, event):
+                self._lane.turns.wake()
         elif self._first_token is None and self.outcome.began:
             self._first_token = self._booking.parts.clock() - self._since
         elif self._entry is not None and self.outcome.produced > self._entry.charge.expected.output_tokens:
             await to_the_end(self._revise)
 
-    def _started(self, event: Started) -> None:
+    def _started(self, event: Started) -> bool:
+        """Whether others may have more room now."""
         if self._entry is not None and event.rates:
             self._booking.started(self.plan, self._entry, event)
-        self._revise()
+        return self._revise()
 
-    def _revise(self) -> None:
-        if self._entry is not None:
-            self._entry = self._booking.revise(self.plan, self._entry, self.outcome)
+    def _revise(self) -> bool:
+        """Whether the attempt stands for something else now."""
+        known, self._entry = self._entry, self._entry and self._booking.revise(self.plan, self._entry, self.outcome)
+        return self._entry is not known
 
     def _settle(self) -> None:
         if self._entry is not None:

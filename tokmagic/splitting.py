@@ -96,24 +96,25 @@ class SplitPassage:
         if self.reply is not None:
             yield Completed(self.reply)
 
-    def quote(self) -> tuple[Quote, int]:
-        """What all calls would take together, how long the first would wait now; and how many there are at most."""
+    def quote(self) -> Quote:
+        """What all calls would take together, and how long the first would wait now."""
         splitting = self._split()
         if splitting is None:
-            return self._make(self._messages, self._options).quote(), 1
+            return self._make(self._messages, self._options).quote()
         whole, first = splitting.quote(), self._make(splitting.part(0), self._for_parts(splitting)).quote()
-        together = replace(
+        return replace(
             first,
             input_tokens=whole.input_tokens,
             max_tokens=whole.max_tokens,
             ceiling=replace(first.ceiling, nanousd=whole.nanousd),
+            calls=whole.calls,
         )
-        return together, whole.calls
 
     def _split(self) -> Splitting | None:
         model = self._parts.model(chain_of(self._options)[0] or self._parts.default_model()[0])
         wishes = wishes_of(self._options, self._parts.settings.max_tokens)
-        return split_call(model, self._messages, wishes, self._parts.counter(model))
+        note = self._parts.learning.calibration(model)
+        return split_call(model, self._messages, wishes, self._parts.counter(model), note)
 
     def _for_parts(self, splitting: Splitting) -> CallOptions:
         options: CallOptions = {**self._options, "truncate": "off", "max_tokens": splitting.answer_tokens}

@@ -55,7 +55,7 @@ def test_every_option_has_its_field() -> None:
         ("--max-tokens abc", "whole number of 1 or more, not 'abc'"),
         ("--max-tokens ٣", "whole number of 1 or more"),
         ("--max-tokens", "--max-tokens needs a value"),
-        ("--truncate strat", "use one of start, end, off. Did you mean start?"),
+        ("--truncate strat", "use one of smart, start, middle, end, split, off. Did you mean start?"),
         ("--format html", "use one of markdown, text, json, code"),
         ("--limit 5", "unit"),
         ("--limit nan_usd", "nan"),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 FORMATS = ("markdown", "text", "json", "code")
-STRATEGIES = ("start", "end", "off")
+STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
 #: Options of the design that this version does not serve.
 LATER = ("--tools", "--compact", "--fresh")
 
@@ -211,7 +211,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--truncate": {
         "type": _one_of("--truncate", STRATEGIES),
         "metavar": "PART",
-        "help": "the part too long input loses: start or end; off refuses it instead",
+        "help": "the part too long input loses: start, middle, end, or smart (what is least missed); "
+        "split sends it in parts, off refuses it",
     },
     "--max-input-tokens": {
         "type": _whole("--max-input-tokens", 1),

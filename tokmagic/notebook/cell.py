@@ -204,6 +204,7 @@ def estimate(quote: Quote) -> Bundle:
         ("model", quote.model),
         ("input", f"{show_count(quote.input_tokens)} tokens"),
         ("answer", f"at most {quote.max_tokens:,} tokens"),
+        *((("calls", f"at most {quote.calls:,}"),) if quote.calls > 1 else ()),
         ("cost", f"at most {ceiling}" if quote.ceiling.nanousd is not None else "unknown"),
         ("cut", cuts or "nothing"),
         ("wait now", wait),
