@@ -50,6 +50,7 @@ class Model:
         thinking_budget: whether it takes a budget for thinking, in tokens.
         extended_output_tokens: the longest answer with the provider's own switch for that; None if it has none.
         extended_output_beta: the switch: what the header of beta features has to name.
+        compacts: whether its service summarises a conversation on demand.
     """
 
     provider: str
@@ -66,6 +67,7 @@ class Model:
     thinking_budget: bool = False
     extended_output_tokens: int | None = None
     extended_output_beta: str = ""
+    compacts: bool = False
 
     @property
     def name(self) -> str:
