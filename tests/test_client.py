@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import Completed, Connecting, Notice, Planned, Started, TextDelta, Truncated, Waiting
 from tokmagic.core.messages import assistant, user
+from tokmagic.parts import Parts
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
 
@@ -425,3 +427,49 @@ def test_what_a_service_states_of_its_limits_is_obeyed_by_the_next_call(parts, r
     run(AsyncClient("demo/claude", parts=parts).send(PROMPT))
     assert parts.ledger.recall("") != {}
     assert parts.learning.typical(parts.model("demo/claude")).answers == 1
+
+
+class Estimated(Parts):
+    """Parts whose demo models have no public tokenizer, and which note what their service is asked to count."""
+
+    def model(self, name):
+        return replace(super().model(name), tokenizer="estimate")
+
+
+@pytest.fixture
+def estimated(make_parts):
+    return make_parts(kind=Estimated)
+
+
+def test_where_the_margin_of_an_estimate_decides_the_service_is_asked_and_nothing_is_cut_needlessly(estimated, run):
+    text = "word " * 3_800
+    client = AsyncClient("demo/small", parts=estimated, max_tokens=4_000)
+    events, reply = run(watch(client, text))
+    planned = next(event for event in events if isinstance(event, Planned))
+    assert not reply.truncated
+    assert planned.input_tokens == reply.usage.input_tokens
+
+
+def test_a_budget_without_room_for_an_estimates_bound_is_asked_again_with_the_services_own_count(estimated, run):
+    text = "word " * 2_000
+    client = AsyncClient("demo/claude", parts=estimated, limits=["0.01 usd/session"], max_tokens=50)
+    reply = run(client.send(text))
+    assert reply.receipt.lowered_from is None
+    (entry,) = estimated.ledger.entries()
+    assert entry.usage.input_tokens <= entry.charge.ceiling.input_tokens < 2_000 * 2
+
+
+def test_the_same_content_is_counted_by_its_service_once(estimated, run):
+    client = AsyncClient("demo/small", parts=estimated, max_tokens=4_000)
+    for _ in range(2):
+        run(client.send("word " * 3_800))
+    assert len(estimated.answers) == 1
+
+
+def test_replies_tighten_the_estimate(estimated, run):
+    client = AsyncClient("demo/claude", parts=estimated)
+    before = run(client.quote(PROMPT * 40)).input_tokens
+    for number in range(20):
+        run(client.send(f"{number} {PROMPT} " * 40))
+    after = run(client.quote(PROMPT * 40)).input_tokens
+    assert after.margin / after < before.margin / before / 2

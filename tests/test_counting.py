@@ -36,6 +36,7 @@ def test_an_estimate_is_corrected_by_what_replies_taught(shared):
     teach = lesson(plain, 2 * plain)
     for _ in range(50):
         shared.ledger.learn(Lessons(notes={note_name(CLAUDE): teach}))
+    tm.clear_cache()
     taught = tm.count(text, CLAUDE)
     assert abs(taught - 2 * plain) < 0.05 * plain
     assert taught.margin < taught // 4

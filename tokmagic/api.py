@@ -60,6 +60,7 @@ def clear_cache() -> None:
     """Forget every count that is remembered; vocabularies stay loaded."""
     tokenizers.clear()
     shared_parts().answers.clear()
+    shared_parts().learning.forget()
 
 
 def truncate(text: str, max_tokens: int, strategy: str = "smart", model: str | None = None) -> Truncation:

@@ -18,6 +18,8 @@ import anyio
 from anyio import to_thread
 
 from tokmagic.booking import Booking
+from tokmagic.core.asking import PROVIDER
+from tokmagic.core.counters import Counter
 from tokmagic.core.errors import (
     BudgetExceeded,
     MissingKey,
@@ -35,9 +37,10 @@ from tokmagic.core.events import (
     Truncated,
 )
 from tokmagic.core.limits import Limit
-from tokmagic.core.messages import Message
+from tokmagic.core.messages import Message, Request
+from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
-from tokmagic.core.planning import CallPlan, plan_call
+from tokmagic.core.planning import CallPlan, Wishes, doubtful, plan_call
 from tokmagic.core.receipts import receipt_of
 from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
@@ -51,6 +54,8 @@ from tokmagic.shield import to_the_end
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
 
+#: Seconds a service may take to count, before the estimate has to do.
+PATIENCE = 10.0
 #: Failures of one model after which the next one of a chain is asked.
 FINAL = (ProviderError, MissingKey, BudgetExceeded, RequestTooLarge)
 
@@ -131,7 +136,7 @@ class Passage:
 
     def quote(self) -> Quote:
         """The plan for the first model and what the limits would say to it now."""
-        plan = self._make_plan(self._names[0])
+        plan = plan_call(*self._said(self._names[0]))
         return Quote(
             model=plan.model.name,
             input_tokens=plan.input_tokens,
@@ -157,7 +162,7 @@ class Passage:
                 return
 
     async def _call(self, name: str | None) -> AsyncGenerator[Event]:
-        self._plan = plan = await to_thread.run_sync(self._make_plan, name, abandon_on_cancel=True)
+        self._plan = plan = await self._planned(name)
         self._parts.require_key(plan.model)
         for opening in self._opening(plan, named=name is not None):
             yield opening
@@ -165,11 +170,46 @@ class Passage:
             async for event in events:
                 yield event
 
-    def _make_plan(self, name: str | None) -> CallPlan:
+    async def _planned(self, name: str | None) -> CallPlan:
+        """The plan; where the margin of an estimate decides whether to cut, the service is asked to count first."""
+        said = await to_thread.run_sync(self._said, name, abandon_on_cancel=True)
+        whole = await to_thread.run_sync(lambda: doubtful(*said), abandon_on_cancel=True)
+        told = await self._count(said[0], whole) if whole is not None else None
+        return await to_thread.run_sync(lambda: plan_call(*said, told), abandon_on_cancel=True)
+
+    async def _tightened(self, plan: CallPlan) -> CallPlan | None:
+        """The plan with the service's own count in place of an estimate's bound; None where that is not to be had."""
+        if plan.input_tokens.exact or plan.input_tokens.tokenizer == PROVIDER:
+            return None
+        told = await self._count(plan.model, plan.request)
+        if told is None:
+            return None
+        model, _, wishes, counter, note = await to_thread.run_sync(self._said, plan.model.name)
+        tight = await to_thread.run_sync(plan_call, model, plan.request.messages, wishes, counter, note, told)
+        return replace(tight, cuts=plan.cuts)
+
+    async def _count(self, model: Model, request: Request) -> int | None:
+        """What the service counts; None where it does not, or not now."""
+        parts, loop = self._parts, asyncio.get_running_loop()
+        known = parts.answers.recall(request)
+        if known is not None:
+            return known
+        try:
+            provider = parts.connected(model, loop)
+            if provider is None:
+                provider = await to_thread.run_sync(parts.provider, model, loop)
+            async with asyncio.timeout(PATIENCE):
+                told = await provider.count_tokens(request)
+        except (ProviderError, MissingKey, TimeoutError):
+            return None
+        if told is not None:
+            parts.answers.keep(request, told)
+        return told
+
+    def _said(self, name: str | None) -> tuple[Model, tuple[Message, ...], Wishes, Counter, str]:
         model = self._parts.model(name or self._parts.default_model()[0])
         wishes = wishes_of(self._options, self._parts.settings.max_tokens)
-        note = self._parts.learning.calibration(model)
-        return plan_call(model, self._messages, wishes, self._parts.counter(model), note)
+        return model, self._messages, wishes, self._parts.counter(model), self._parts.learning.calibration(model)
 
     def _opening(self, plan: CallPlan, *, named: bool) -> list[Event]:
         ceiling = plan.charge.ceiling.nanousd
@@ -192,7 +232,7 @@ class Passage:
         if await to_the_end(self._booking.limits_known, plan):
             lane.gate.open()
         for number in count(1):
-            attempt = Attempt(self._booking, plan, number, lane, self._since)
+            attempt = Attempt(self._booking, plan, number, lane, self._since, self._tightened)
             self._outcome = attempt.outcome
             try:
                 async with aclosing(attempt.run()) as events:

@@ -80,6 +80,11 @@ class Learning:
         self._take(found)
         return found
 
+    def forget(self) -> None:
+        """Read the notes anew with the next look."""
+        with self._lock:
+            self._read_at = float("-inf")
+
     def _note(self, name: str) -> str:
         with self._lock:
             now = self._clock()

@@ -6,9 +6,10 @@ Whatever was sent is settled, also when the call is stopped or the stream breaks
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TypeAlias
 
 from anyio import to_thread
 
@@ -25,6 +26,8 @@ from tokmagic.lanes import Lane
 from tokmagic.providers import Provider
 from tokmagic.shield import to_the_end
 
+Tighten: TypeAlias = Callable[[CallPlan], Awaitable[CallPlan | None]]
+
 
 class Attempt:
     """One attempt at a plan.
@@ -35,10 +38,14 @@ class Attempt:
         number: of the attempt, from 1.
         lane: where calls of the model wait.
         since: when the call began, in seconds of the epoch.
+        tighten: makes of a plan one whose input is bounded more tightly, or None.
     """
 
-    def __init__(self, booking: Booking, plan: CallPlan, number: int, lane: Lane, since: float) -> None:
+    def __init__(
+        self, booking: Booking, plan: CallPlan, number: int, lane: Lane, since: float, tighten: Tighten
+    ) -> None:
         self.plan = plan
+        self._tighten = tighten
         self.outcome = Outcome()
         self._booking = booking
         self._number = number
@@ -77,7 +84,7 @@ class Attempt:
             try:
                 while not isinstance(decision := await self._ask(entry), Admitted):
                     if isinstance(decision, Refused):
-                        entry = self._lower(entry, decision)
+                        entry = await self._fit(entry, decision)
                         continue
                     yield Waiting(decision.seconds, await to_the_end(self._booking.why_it_waits, decision))
                     with self._booking.pause():
@@ -93,6 +100,14 @@ class Attempt:
         if isinstance(decision, Admitted):
             self._entry = entry
         return decision
+
+    async def _fit(self, entry: Entry, refused: Refused) -> Entry:
+        """The entry of a plan that may pass the limit: bounded more tightly, else with a shorter answer."""
+        tight = await self._tighten(self.plan)
+        if tight is None:
+            return self._lower(entry, refused)
+        self.plan = tight
+        return await to_the_end(self._booking.entry, tight, self._number)
 
     def _lower(self, entry: Entry, refused: Refused) -> Entry:
         shorter = lowered(replace(self.plan, charge=entry.charge), refused)

@@ -107,7 +107,7 @@ print(complete("prin", "")[:1])
     assert err == ""
     assert out.splitlines() == [
         "['--max-tokens', '--max-input-tokens']",
-        "['start', 'end', 'off']",
+        "['smart', 'start', 'middle', 'end', 'split', 'off']",
         "['json']",
         "['demo/small']",
         "['history']",

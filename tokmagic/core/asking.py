@@ -14,6 +14,8 @@ from .tokens import TokenCount
 
 #: What an answer was counted with.
 PROVIDER = "provider"
+#: How far a report may lie above the provider's own count: a twentieth of it, and so many tokens more.
+SLACK_SHARE, SLACK = 20, 64
 
 
 def margin_matters(count: TokenCount, room: int | None) -> bool:
@@ -24,6 +26,11 @@ def margin_matters(count: TokenCount, room: int | None) -> bool:
 def answered(count: TokenCount, tokens: int) -> TokenCount:
     """The count as the provider has it; it keeps what was counted, to learn from."""
     return TokenCount(tokens, tokenizer=PROVIDER, loose=count.loose, counted=count.counted)
+
+
+def most_of(count: TokenCount) -> int:
+    """The most a provider reports for what it counted itself: its count is close, and it does not say how close."""
+    return int(count) + int(count) // SLACK_SHARE + SLACK
 
 
 class Answers:
@@ -42,6 +49,9 @@ class Answers:
         self._tokens[_digest(request)] = tokens
         while len(self._tokens) > self._most:
             self._tokens.popitem(last=False)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
 
     def clear(self) -> None:
         """Forget all."""

@@ -9,22 +9,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from .calibration import calibrated, countable_room
+from .asking import PROVIDER, answered, margin_matters, most_of
+from .calibration import calibrated, countable_room, lesson
 from .counters import Counter
 from .errors import ConfigurationError, RequestTooLarge
+from .expecting import expected_use
 from .fitting import BOUNDLESS, Fitted, fit
 from .known import known
 from .limits import Amounts, Charge
 from .messages import Extras, Message, Request, Tool
-from .models import Model, Protocol
+from .models import Model
 from .prices import ceiling
 from .replies import Cut
 from .sizes import default_max_tokens, extended_output, with_beta
-from .tokens import TokenCount, bound_request
+from .tokens import TokenCount, bound_request, count_request
+from .typical import Typical
 from .usage import Usage
-
-#: Tokens an answer is expected to take under a rule that counts what is produced.
-TYPICAL_OUTPUT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,12 @@ class CallPlan:
 
 
 def plan_call(
-    model: Model, messages: tuple[Message, ...], wishes: Wishes, counter: Counter, note: str = ""
+    model: Model,
+    messages: tuple[Message, ...],
+    wishes: Wishes,
+    counter: Counter,
+    note: str = "",
+    told: int | None = None,
 ) -> CallPlan:
     """The plan of one call; the work is bound by what is sent, not by what is said.
 
@@ -79,6 +84,7 @@ def plan_call(
         wishes: what is asked of the call.
         counter: of the model's tokenizer.
         note: what replies taught about the model's tokens, as the book keeps it.
+        told: the provider's own count of all that is said, where it was asked (see ``doubtful``).
 
     Raises:
         ConfigurationError: ``max_tokens`` is above what the model writes, or it has no extended output.
@@ -90,13 +96,31 @@ def plan_call(
     max_tokens = answer_bound(model, wishes)
     room = input_room(model, wishes, max_tokens)
     try:
-        fitted, count = _fitted(messages, wishes, room, counter, note)
+        fitted, count = _fitted(messages, wishes, room, counter, note, told)
     except RequestTooLarge as error:
         way_out = _way_out(model, wishes, max_tokens, room)
         raise RequestTooLarge(f"{error} {way_out}", tokens=error.tokens, allowed=error.allowed) from None
-    request = Request(
+    request = _request(model, fitted.messages, wishes, max_tokens)
+    return CallPlan(model, request, count, _charge(model, request, count, counter), fitted.cuts)
+
+
+def doubtful(
+    model: Model, messages: tuple[Message, ...], wishes: Wishes, counter: Counter, note: str = ""
+) -> Request | None:
+    """All that is said as a request, where only its provider can tell whether it has to be cut; else None."""
+    if counter.exact or wishes.extended_output:
+        return None
+    max_tokens = answer_bound(model, wishes)
+    count = calibrated(count_request(messages, wishes.tools, counter), note)
+    if not margin_matters(count, input_room(model, wishes, max_tokens)):
+        return None
+    return _request(model, messages, wishes, max_tokens)
+
+
+def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_tokens: int) -> Request:
+    return Request(
         model=model.id,
-        messages=fitted.messages,
+        messages=messages,
         max_tokens=max_tokens,
         temperature=wishes.temperature,
         stop=wishes.stop,
@@ -104,7 +128,6 @@ def plan_call(
         stream=wishes.stream,
         extras=wishes.extras,
     )
-    return CallPlan(model, request, count, _charge(model, request, count, counter), fitted.cuts)
 
 
 def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
@@ -115,9 +138,19 @@ def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
 
 
 def _fitted(
-    messages: tuple[Message, ...], wishes: Wishes, room: int | None, counter: Counter, note: str
+    messages: tuple[Message, ...],
+    wishes: Wishes,
+    room: int | None,
+    counter: Counter,
+    note: str,
+    told: int | None,
 ) -> tuple[Fitted, TokenCount]:
     """What fits into the room with the margin of its count, and that count."""
+    if told is not None:
+        whole = count_request(messages, wishes.tools, counter)
+        if room is None or told <= room:
+            return Fitted(tuple(messages), whole), answered(whole, told)
+        note = lesson(calibrated(whole, note), told)(note)
 
     def fitted_to(target: int) -> tuple[Fitted, TokenCount]:
         found = fit(
@@ -170,8 +203,12 @@ def input_room(model: Model, wishes: Wishes, max_tokens: int) -> int | None:
 
 
 def _charge(model: Model, request: Request, count: TokenCount, counter: Counter) -> Charge:
-    bound = bound_request(request.messages, request.tools, counter)
-    most_input = bound if model.context_window is None else min(bound, model.context_window)
+    bounds = (
+        bound_request(request.messages, request.tools, counter),
+        model.context_window,
+        most_of(count) if count.tokenizer == PROVIDER else None,
+    )
+    most_input = min(bound for bound in bounds if bound is not None)
     return Charge(
         ceiling=Amounts(
             requests=1,
@@ -180,16 +217,7 @@ def _charge(model: Model, request: Request, count: TokenCount, counter: Counter)
             tokens=most_input + request.max_tokens,
             nanousd=ceiling(model.price, most_input, request.max_tokens),
         ),
-        expected=_expected(model.protocol, int(count), request.max_tokens),
-    )
-
-
-def _expected(protocol: Protocol, input_tokens: int, max_tokens: int) -> Amounts:
-    if protocol == "messages":
-        output = min(max_tokens, TYPICAL_OUTPUT)
-        return Amounts(requests=1, input_tokens=input_tokens, output_tokens=output, tokens=input_tokens + output)
-    return Amounts(
-        requests=1, input_tokens=input_tokens, output_tokens=max_tokens, tokens=max(input_tokens, max_tokens)
+        expected=expected_use(model.protocol, int(count), 0, request.max_tokens, Typical()),
     )
 
 
