@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from .messages import ToolCall, ToolResult
 from .rates import RateState
-from .replies import Answer, Cut, Reply
+from .replies import Answer, CompactionRecord, Cut, Reply
 from .usage import Usage
 
 
@@ -105,8 +106,7 @@ class Retrying:
 class Compacted:
     """Earlier turns were replaced by a summary."""
 
-    tokens_before: int
-    tokens_after: int
+    record: CompactionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +125,40 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolStarted:
+    """A tool is run with exactly these arguments."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """What is told to the model of a call: the tool's result, an error, or that it was not run."""
+
+    call: ToolCall
+    result: ToolResult
+
+
+@dataclass(frozen=True, slots=True)
 class Completed:
     """The call is settled; the last event of every call that did not fail."""
 
     reply: Reply
 
 
+ToolEvent: TypeAlias = ToolStarted | ToolFinished | Notice
 Event: TypeAlias = (
-    Planned | Truncated | Waiting | Connecting | Retrying | Compacted | Notice | Progress | Started | Delta | Completed
+    Planned
+    | Truncated
+    | Waiting
+    | Connecting
+    | Retrying
+    | Compacted
+    | Notice
+    | Progress
+    | Started
+    | Delta
+    | ToolStarted
+    | ToolFinished
+    | Completed
 )

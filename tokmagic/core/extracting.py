@@ -16,10 +16,12 @@ import regex
 
 from .counters import Counter
 from .messages import Compaction, Message, Text, ToolCall, ToolResult
-from .truncation import truncate
+from .summarising import headless
 
 #: Characters of a sentence; a longer one is taken apart at its blanks.
 LONGEST = 280
+#: Tokens below which no sentence is looked for any more.
+LEAST = 8
 #: What speaks for a sentence beside its facts, each of which counts 1 at most.
 EARLIER, FOCUS, DECISION, FIRST, ASKED = 4.0, 3.0, 1.5, 1.0, 0.5
 #: Characters that every sentence is taken to cost beside its own, so that the shortest do not win alone.
@@ -42,7 +44,6 @@ _DECISION = re.compile(
     r"|todo|next step|open question|fix(?:ed)?\b|error)",
     re.IGNORECASE,
 )
-_HEAD = "Extracted from the {turns:,} earlier messages, word for word:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class _Sentence:
 
 
 def extract(messages: Sequence[Message], max_tokens: int, counter: Counter, focus: str = "") -> str:
-    """A summary of at most ``max_tokens``, counted as plain text.
+    """A summary of at most ``max_tokens``, counted as plain text; empty where no sentence fits.
 
     Args:
         messages: the turns it stands for, the oldest first.
@@ -64,8 +65,7 @@ def extract(messages: Sequence[Message], max_tokens: int, counter: Counter, focu
     """
     wanted = frozenset(re.findall(r"\w{3,}", focus.lower()))
     sentences = [sentence for message in messages for sentence in _sentences(message, wanted)]
-    head = _HEAD.format(turns=len(messages))
-    left = max_tokens - counter.count(head)
+    left = max_tokens
     lines = {place: _line(sentence) for place, sentence in enumerate(sentences)}
     picked: list[int] = []
     for place in _ranked(sentences):
@@ -73,10 +73,9 @@ def extract(messages: Sequence[Message], max_tokens: int, counter: Counter, focu
         if cost <= left:
             picked.append(place)
             left -= cost
-        elif left < 8:
+        elif left < LEAST:
             break
-    text = "\n".join([head, *(lines[place] for place in sorted(picked))])
-    return truncate(text, max_tokens, "end", counter).text
+    return "\n".join(lines[place] for place in sorted(picked))
 
 
 def _ranked(sentences: Sequence[_Sentence]) -> list[int]:
@@ -110,7 +109,7 @@ def _said(message: Message) -> Iterable[tuple[str, str, float]]:
     for part in message.parts:
         match part:
             case Compaction(text):
-                yield _without_head(text), "", EARLIER
+                yield headless(text), "", EARLIER
             case Text(text):
                 yield text, message.role, ASKED if message.role == "user" else 0.0
             case ToolResult(_, parts, _):
@@ -119,12 +118,6 @@ def _said(message: Message) -> Iterable[tuple[str, str, float]]:
                 yield f"called {name} with {arguments}", message.role, 0.0
             case _:
                 pass
-
-
-def _without_head(summary: str) -> str:
-    """An earlier summary, without the line that says what it was extracted from."""
-    head, _, rest = summary.partition("\n")
-    return rest if head.startswith(_HEAD.partition("{")[0]) else summary
 
 
 def _split(text: str) -> Iterable[str]:

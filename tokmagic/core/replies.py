@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -12,7 +13,8 @@ from .usage import Usage
 #: The media type under which a cell keeps its receipt beside its output.
 RECEIPT_MIME = "application/vnd.tokmagic.receipt+json"
 
-#: Why an answer ended, in one vocabulary; codecs translate. ``interrupted`` is ours.
+#: Why an answer ended, in one vocabulary; codecs translate. Ours are ``interrupted``, and of a run of tools that did
+#: not come to its end ``iterations`` and ``budget``.
 StopReason: TypeAlias = Literal[
     "end",
     "max_tokens",
@@ -23,6 +25,8 @@ StopReason: TypeAlias = Literal[
     "context_window",
     "compaction",
     "interrupted",
+    "iterations",
+    "budget",
     "unknown",
 ]
 
@@ -65,6 +69,44 @@ class Cut:
         return f"{'' if self.exact else 'about '}−{self.tokens:,} tokens"
 
 
+_ENDED: Mapping[StopReason, str] = {"iterations": "max_iterations", "budget": "a limit"}
+
+
+FREE = Cost(0)
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionRecord:
+    """Earlier turns that were replaced by a summary.
+
+    Attributes:
+        how: ``server`` (by the service itself), ``summary`` (by a call that asked for one) or ``extract`` (sentences,
+            word for word, by no model).
+        why: it was done.
+        tokens_before, tokens_after: of the conversation.
+        replaced, kept: messages that the summary stands for, and that stay.
+        images: how many of those that were replaced are lost.
+        cost: of all that was asked for it.
+        summary: what stands there now, where it can be read.
+    """
+
+    how: str
+    why: str
+    tokens_before: int
+    tokens_after: int
+    replaced: int
+    kept: int
+    images: int = 0
+    cost: Cost = FREE
+    summary: str = ""
+
+    @property
+    def badge(self) -> str:
+        """In a few words."""
+        price = "" if self.cost.nanousd == 0 else f" for {self.cost}"
+        return f"compacted: {self.tokens_before:,} → {self.tokens_after:,} tokens{price}"
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """Everything one call did. Every display reads this one value.
@@ -78,6 +120,8 @@ class Receipt:
         waited: seconds spent waiting for a rate limit.
         attempts: HTTP requests made.
         calls: in how many calls it was made, if it was split.
+        compaction: of its thread before it, which has a receipt of its own.
+        replay_of: id of the earlier call whose answer this is; such a call used nothing and cost nothing.
         first_token, duration: seconds from the start of the call.
         context_window: of the model, in tokens, or None.
         instead_of: models that were asked before it and failed.
@@ -101,6 +145,13 @@ class Receipt:
     max_tokens: int = 0
     lowered_from: int | None = None
     calls: int = 1
+    replay_of: str = ""
+    compaction: CompactionRecord | None = None
+
+    @property
+    def replayed(self) -> bool:
+        """Whether an earlier call had asked the same, so that nothing was sent."""
+        return bool(self.replay_of)
 
     @property
     def dropped_tokens(self) -> int:
@@ -110,13 +161,16 @@ class Receipt:
     @property
     def badges(self) -> tuple[str, ...]:
         """What a reader must not overlook, in a few words each."""
-        found = [f"{cut.kind}: {cut.loss}" for cut in self.cuts]
+        found = [self.compaction.badge] if self.compaction is not None else []
+        found += [f"{cut.kind}: {cut.loss}" for cut in self.cuts]
         if self.lowered_from is not None:
             found.append(f"max_tokens lowered: {self.lowered_from:,} → {self.max_tokens:,}")
         if self.stop_reason in ("max_tokens", "context_window"):
             found.append("cut off")
         if self.stop_reason == "interrupted":
             found.append("stopped")
+        if self.stop_reason in ("iterations", "budget"):
+            found.append("ended before the model was done: " + _ENDED[self.stop_reason])
         if self.stop_reason == "refusal":
             found.append("refused by the model")
         if self.instead_of:
@@ -145,16 +199,21 @@ class Receipt:
             "attempts": self.attempts,
             "duration": round(self.duration, 3),
             "stop_reason": self.stop_reason,
+            "replay_of": self.replay_of,
             "badges": list(self.badges),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer with its receipt; ``str(reply)`` is the text."""
+    """An answer with its receipt; ``str(reply)`` is the text.
+
+    ``output`` is the answer as a value, where a type was asked for; else None.
+    """
 
     answer: Answer
     receipt: Receipt
+    output: Any = None
 
     @property
     def text(self) -> str:

@@ -11,6 +11,8 @@ from typing import assert_never
 
 from .messages import Compaction, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult, user
 
+#: What a summary begins with, so that a model knows what it reads.
+SUMMARY_HEAD = "Summary of the earlier conversation, which it replaces:"
 #: How many words a token is good for, with room to spare.
 WORDS_PER_TOKEN = 0.6
 
@@ -45,6 +47,16 @@ def instructions(words: int, focus: str = "", prompt: str = SUMMARY_PROMPT) -> s
     """The same wish for a service that is sent the conversation itself."""
     wanted = f" Above all keep what bears on this: {focus}" if focus else ""
     return f"{prompt}{wanted}\nUse {words} words at most."
+
+
+def headed(summary: str) -> str:
+    """A summary as it stands in a conversation."""
+    return f"{SUMMARY_HEAD}\n{summary.strip()}"
+
+
+def headless(text: str) -> str:
+    """The summary that stands in a conversation as ``text``."""
+    return text.removeprefix(SUMMARY_HEAD).strip()
 
 
 def transcript(messages: Sequence[Message]) -> str:

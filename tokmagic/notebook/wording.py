@@ -17,13 +17,19 @@ from tokmagic.core.events import (
     Started,
     TextDelta,
     ToolCallDelta,
+    ToolFinished,
+    ToolStarted,
     Truncated,
     Waiting,
 )
+from tokmagic.core.messages import Text, ToolCall, ToolResult
 from tokmagic.core.redaction import redact
-from tokmagic.core.replies import Receipt
+from tokmagic.core.replies import CompactionRecord, Receipt
 from tokmagic.core.spans import show_seconds
 from tokmagic.core.tokens import TokenCount
+
+#: Characters of a line about a tool, at most.
+LONGEST_LINE = 160
 
 
 def waiting(event: Waiting, left: float) -> str:
@@ -53,15 +59,50 @@ def note(event: Event) -> str:
             cuts = "; ".join(f"{cut.what} ({cut.loss})" for cut in event.cuts)
             return one_line(f"Context truncated to fit: {cuts}")
         case Compacted():
-            return f"Earlier turns compacted: {event.tokens_before:,} to {event.tokens_after:,} tokens"
+            return compaction(event.record)
         case Notice():
             return one_line(event.text)
+        case ToolFinished():
+            return _clipped(f"{call(event.call)}: {'failed, ' * event.result.is_error}{_result(event.result)}")
         case Planned() | Started() | Waiting() | Connecting() | Retrying() | Progress() | Completed():
-            return ""
-        case TextDelta() | ReasoningDelta() | ToolCallDelta():
-            return ""
+            pass
+        case TextDelta() | ReasoningDelta() | ToolCallDelta() | ToolStarted():
+            pass
         case _:
             assert_never(event)
+    return ""
+
+
+def call(asked: ToolCall) -> str:
+    """A tool call with exactly its arguments, on one line; what cannot be seen is written as an escape."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in f"{asked.name} {asked.arguments}")
+
+
+def running(event: ToolStarted) -> str:
+    """Which tool is at work."""
+    return _clipped(f"Running {call(event.call)}")
+
+
+def _result(result: ToolResult) -> str:
+    return " ".join(part.text if isinstance(part, Text) else "an image" for part in result.parts) or "nothing"
+
+
+def _clipped(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
+
+
+_HOW = {"server": "by the service", "summary": "by a summary", "extract": "by an extract"}
+
+
+def compaction(record: CompactionRecord) -> str:
+    """What a compaction did, with its numbers."""
+    lost = f", {record.images:,} images lost" if record.images else ""
+    price = f"for {record.cost}" if record.cost.nanousd != 0 else "at no cost"
+    return (
+        f"{record.replaced:,} earlier messages replaced {_HOW[record.how]}: {record.tokens_before:,} to "
+        f"{record.tokens_after:,} tokens {price}{lost} ({record.why}). %tokens undo brings them back."
+    )
 
 
 def show_count(tokens: TokenCount) -> str:
