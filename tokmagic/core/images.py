@@ -12,6 +12,13 @@ from typing import Literal, TypeAlias
 
 from .messages import Image
 
+#: First bytes of a file -> its media type.
+_SIGNATURES: tuple[tuple[bytes, str], ...] = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"RIFF", "image/webp"),
+)
 #: Width and height, in pixels.
 Size: TypeAlias = tuple[int, int]
 
@@ -115,3 +122,11 @@ def _webp(data: bytes) -> Size | None:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     found = _numbers(body[6:10], 2, "little") if kind == b"VP8 " else None
     return (found[0] & 0x3FFF, found[1] & 0x3FFF) if found else None
+
+
+def image_of(data: bytes) -> Image | None:
+    """The image that these bytes are; None if they are none that every provider takes."""
+    for signature, media_type in _SIGNATURES:
+        if data.startswith(signature):
+            return Image(media_type, data)
+    return None

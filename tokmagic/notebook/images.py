@@ -6,17 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from tokmagic.core.errors import InvalidPrompt
+from tokmagic.core.images import image_of
 from tokmagic.core.messages import Image
 
 #: Of a path that cannot be read, at most so many characters are repeated.
 LONGEST_SHOWN = 80
-#: First bytes of a file -> its media type.
-_SIGNATURES: tuple[tuple[bytes, str], ...] = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
-)
 
 
 def as_image(name: str, namespace: dict[str, Any]) -> Image:
@@ -32,11 +26,10 @@ def as_image(name: str, namespace: dict[str, Any]) -> Image:
         return value
     if isinstance(value, str) and value.startswith(("http://", "https://")):
         return Image(url=value)
-    data = _data(name, value)
-    for signature, media_type in _SIGNATURES:
-        if data.startswith(signature):
-            return Image(media_type, data)
-    raise InvalidPrompt(f"--image {name}: not a PNG, JPEG, GIF or WebP image. Convert it first.")
+    image = image_of(_data(name, value))
+    if image is None:
+        raise InvalidPrompt(f"--image {name}: not a PNG, JPEG, GIF or WebP image. Convert it first.")
+    return image
 
 
 def _data(name: str, value: Any) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tokmagic.core.events import Connecting, Event, Progress, ReasoningDelta, Retrying, Waiting
+from tokmagic.core.events import Connecting, Event, Progress, ReasoningDelta, Retrying, ToolStarted, Waiting
 from tokmagic.notebook import wording
 
 
@@ -35,6 +35,8 @@ class Status:
             self._line(wording.connecting(event))
         elif isinstance(event, Progress):
             self._line(wording.progress(event))
+        elif isinstance(event, ToolStarted):
+            self._line(wording.running(event))
         elif isinstance(event, ReasoningDelta):
             self._line("Thinking")
         else:

@@ -1,0 +1,66 @@
+"""The calls of tools in a conversation: what follows a reply, which calls are open, and how they are answered.
+
+A provider refuses a history in which a call has no result, so every way out of a loop goes through here: what was not
+run is answered too, by an error that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, TypeAlias
+
+from .messages import Message, Text, ToolCall, ToolResult
+from .replies import StopReason
+
+#: ``run``: run the tools it calls, if any; ``resume``: send it back as it is; ``stop``: it ends, and no tool is run.
+Step: TypeAlias = Literal["run", "resume", "stop"]
+
+#: Some services end a reply that calls a tool as any other, so ``end`` looks for calls too.
+STEPS: Mapping[StopReason, Step] = {
+    "tool_use": "run",
+    "end": "run",
+    "pause": "resume",
+    "compaction": "resume",
+    "stop_sequence": "stop",
+    "max_tokens": "stop",
+    "context_window": "stop",
+    "refusal": "stop",
+    "interrupted": "stop",
+    "iterations": "stop",
+    "budget": "stop",
+    "unknown": "stop",
+}
+
+
+def open_calls(messages: Iterable[Message]) -> tuple[ToolCall, ...]:
+    """The calls that have no result, in order, each id once."""
+    parts = [part for message in messages for part in message.parts]
+    answered = {part.call_id for part in parts if isinstance(part, ToolResult)}
+    found = {part.id: part for part in parts if isinstance(part, ToolCall) and part.id not in answered}
+    return tuple(found.values())
+
+
+def with_results(messages: Sequence[Message], results: Iterable[ToolResult]) -> list[Message]:
+    """The messages, with each result in a user's message right behind the turn that called for it."""
+    of_call = {result.call_id: result for result in results}
+    changed: list[Message] = []
+    for message in messages:
+        changed.append(message)
+        calls = [part.id for part in message.parts if isinstance(part, ToolCall)]
+        answers = tuple(of_call.pop(id) for id in calls if id in of_call)
+        if answers:
+            changed.append(Message("user", answers))
+    return changed
+
+
+def not_run(calls: Iterable[ToolCall], why: str) -> list[ToolResult]:
+    """Results that say that these calls were not run."""
+    return [ToolResult(call.id, (Text(f"Not run: {why}"),), is_error=True) for call in calls]
+
+
+def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, ...]]:
+    """The history and what is sent with it: all behind the last answer, or else the last message itself."""
+    answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
+    start = answers[-1] + 1 if answers else 0
+    cut = start if start < len(messages) else max(0, len(messages) - 1)
+    return list(messages[:cut]), tuple(messages[cut:])

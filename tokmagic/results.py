@@ -1,0 +1,74 @@
+"""What a tool returned, as the parts of its result: text, images, and everything else as JSON.
+
+A long text is shortened to a number of tokens, in the middle, and the result says so to the model; the cut is handed
+back, to be shown to people.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from tokmagic.core.counters import Counter
+from tokmagic.core.images import image_of
+from tokmagic.core.messages import Image, Text, ToolResult
+from tokmagic.core.replies import Cut
+from tokmagic.core.truncation import Truncation, truncate
+
+
+def parts_of(value: Any) -> tuple[Text | Image, ...]:
+    """What a tool returned, for the model.
+
+    Args:
+        value: text is taken as it is, and so are ``Text`` and ``Image``; bytes of an image, and what draws itself as
+            PNG, become images; None is nothing; a list that holds an image is taken item by item; all else is JSON.
+    """
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return (Text(value),)
+    if isinstance(value, Text | Image):
+        return (value,)
+    if image := _drawn(value):
+        return (image,)
+    if isinstance(value, list | tuple) and any(isinstance(item, Text | Image) or _drawn(item) for item in value):
+        return tuple(part for item in value for part in parts_of(item))
+    return (Text(_as_json(value)),)
+
+
+def shortened(result: ToolResult, max_tokens: int, counter: Counter) -> tuple[ToolResult, tuple[Cut, ...]]:
+    """The result with each of its texts cut to ``max_tokens``, with a note behind it; and what was cut, in numbers."""
+    parts, cuts = [], []
+    for part in result.parts:
+        cut = truncate(part.text, max_tokens, "smart", counter) if isinstance(part, Text) else None
+        if cut is None or not cut.cuts:
+            parts.append(part)
+            continue
+        parts.append(Text(f"{cut.text}\n\n[{_told(cut)}]"))
+        cuts.append(Cut("truncated text", f"the middle of a tool's result, {_long(cut)}", cut.dropped_tokens))
+    return (replace(result, parts=tuple(parts)), tuple(cuts)) if cuts else (result, ())
+
+
+def _told(cut: Truncation) -> str:
+    return f"This result was {_long(cut)}; {cut.dropped_tokens:,} tokens of its middle are left out."
+
+
+def _long(cut: Truncation) -> str:
+    return f"{cut.tokens + cut.dropped_tokens:,} tokens long"
+
+
+def _drawn(value: Any) -> Image | None:
+    if isinstance(value, bytes | bytearray):
+        return image_of(bytes(value))
+    data = value._repr_png_() if hasattr(value, "_repr_png_") and not isinstance(value, type) else None
+    return image_of(data) if isinstance(data, bytes) else None
+
+
+def _as_json(value: Any) -> str:
+    from pydantic_core import to_jsonable_python
+
+    try:
+        return json.dumps(to_jsonable_python(value, fallback=str, inf_nan_mode="strings"), ensure_ascii=False)
+    except (ValueError, TypeError, RecursionError):  # a cycle, or bytes that are no text
+        return str(value)
