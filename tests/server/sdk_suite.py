@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tokmagic import catalog
 from tokmagic.server.app import App
 from tokmagic.server.demo import DemoEngine
-from tokmagic.server.run import open_listener
+from tokmagic.server.door import Door
 from tokmagic.tokenizers import counter
 
 SUITES = {
@@ -91,7 +91,7 @@ def lenient(path: str, body: bytes) -> bytes:
 
 def serve() -> tuple[uvicorn.Server, str]:
     """A server without limits that lets everybody in, and its address."""
-    listener = open_listener()
+    listener = Door().listen()
     models = [replace(model, rates=()) for model in catalog.demo_models().values()]
     app = Lenient(App(models, counter, DemoEngine(), lambda: 0.0).asgi())
     server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None))

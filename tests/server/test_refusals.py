@@ -12,7 +12,7 @@ import pytest
 from tokmagic.codecs.failures import failure
 from tokmagic.core.errors import AuthenticationFailed, ContextLengthExceeded, ProviderError, RequestRejected
 from tokmagic.server import EmbeddedServer, start_server
-from tokmagic.server.run import open_listener
+from tokmagic.server.door import Door
 from tokmagic.tokenizers import counter
 
 HI: Any = [{"role": "user", "content": "Hi"}]
@@ -133,7 +133,7 @@ def test_only_json_is_read(server: EmbeddedServer) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused_announced_or_not() -> None:
-    with start_server([], counter, max_body=1_000) as server:
+    with start_server([], counter, door=Door(max_body=1_000)) as server:
         assert post(server, content=b" " * 1_001, headers={"content-type": "application/json"}).status_code == 413
         unannounced = post(server, content=iter([b" " * 600] * 4), headers={"content-type": "application/json"})
         assert (unannounced.status_code, unannounced.json()["error"]["type"]) == (413, "request_too_large")
@@ -177,7 +177,7 @@ def test_a_closed_server_answers_no_more_and_closing_twice_is_nothing() -> None:
 
 
 def test_the_server_listens_on_loopback_only_and_sends_small_packets_without_delay() -> None:
-    with open_listener() as listener:
+    with Door().listen() as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
         assert listener.proto == socket.IPPROTO_TCP
 

@@ -2,7 +2,7 @@
 
 Any web page the user visits can send requests to a loopback port, and a name it controls can be made to point there. So
 the address must be our own, no foreign page may have sent the request, and the token must be right; only then the body
-is read, as JSON, up to a size. There are no CORS headers.
+is read, as JSON, up to a size, and only so many requests at a time. There are no CORS headers.
 """
 
 from __future__ import annotations
@@ -15,34 +15,42 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tokmagic.codecs import WireError
 
+from .door import MAX_BODY, MAX_RUNNING, Names
 from .refusals import protocol_of, refusal
-
-MAX_BODY = 32 * 1024 * 1024
 
 
 class Guard:
-    """ASGI middleware that lets in what carries ``token`` and is addressed to ``port`` on this machine."""
+    """ASGI middleware that lets in what carries ``token`` and is addressed to one of the server's own ``names``."""
 
-    def __init__(self, app: ASGIApp, *, token: str, port: int, max_body: int = MAX_BODY) -> None:
+    def __init__(
+        self, app: ASGIApp, *, token: str, names: Names, max_body: int = MAX_BODY, max_running: int = MAX_RUNNING
+    ) -> None:
         self._app = app
         self._token = token.encode()
-        self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+        self._names = names
         self._max_body = max_body
+        self._max_running = max_running
+        self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass the request on."""
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        error = self._refusal(scope["method"], headers)
-        if error is None:
-            await self._app(scope, self._bounded(receive), send)
-        else:
+        error = self._refusal(scope["method"], headers) or self._crowded(scope["path"], headers)
+        if error is not None:
             await refusal(protocol_of(scope["path"], headers), error, headers)(scope, receive, send)
+            return
+        self._running += 1
+        try:
+            await self._app(scope, self._bounded(receive), send)
+        finally:
+            self._running -= 1
 
     def _refusal(self, method: str, headers: Headers) -> WireError | None:
         origin = headers.get("origin")
-        if headers.get("host") not in self._hosts or (origin and origin.removeprefix("http://") not in self._hosts):
+        strange = origin and not self._names.own(origin.removeprefix("http://"))
+        if strange or not self._names.own(headers.get("host", "")):
             return WireError(403, "permission_error", "This server answers only to its own address.")
         if not self._knows(headers):
             message = "The API key is wrong; use the token of this server."
@@ -57,6 +65,14 @@ class Guard:
         offered = [headers.get("x-api-key", ""), bearer.strip() if scheme.lower() == "bearer" else ""]
         matches = [compare_digest(key.encode(), self._token) for key in offered]
         return any(matches)
+
+    def _crowded(self, path: str, headers: Headers) -> WireError | None:
+        if self._running < self._max_running:
+            return None
+        message = f"The server is overloaded: it answers {self._max_running:,} requests at a time. Try again later."
+        if protocol_of(path, headers) == "messages":
+            return WireError(529, "overloaded_error", message)
+        return WireError(503, "server_error", message, code="server_overloaded")
 
     def _too_large(self) -> WireError:
         return WireError(413, "request_too_large", f"The request is larger than {self._max_body:,} bytes.")

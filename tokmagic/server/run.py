@@ -1,17 +1,21 @@
-"""Starts and stops the embedded server: uvicorn in a daemon thread, on a loopback port that the system picks."""
+"""Starts and stops the embedded server: uvicorn in a daemon thread, on a loopback port that the system picks.
+
+More connections than a door takes are closed as they come, before anything is read of them.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from secrets import token_urlsafe
 from types import TracebackType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import TokmagicError
@@ -19,8 +23,9 @@ from tokmagic.core.models import Model
 
 from .app import App
 from .demo import DemoEngine
+from .door import LOOPBACK_DOOR, Door
 from .engine import Engine
-from .guard import MAX_BODY, Guard
+from .guard import Guard
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -44,6 +49,10 @@ class EmbeddedServer:
         """Stop at once, running answers included, and wait until the port is free. Closing twice is a no-op."""
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(STOP_SECONDS)
+
+    def wait(self) -> None:
+        """Return when it has stopped."""
+        self._thread.join()
 
     def __enter__(self) -> EmbeddedServer:
         return self
@@ -73,9 +82,9 @@ def start_server(
     pace: float | None = None,
     clock: Callable[[], float] = time.time,
     engine: Engine | None = None,
-    max_body: int = MAX_BODY,
+    door: Door = LOOPBACK_DOOR,
 ) -> EmbeddedServer:
-    """Serve the models on 127.0.0.1.
+    """Serve the models, on loopback unless the door is elsewhere.
 
     Args:
         models: each is served on the route of its own protocol, under its ``id``.
@@ -83,17 +92,36 @@ def start_server(
         pace: tokens a second that the demo engine writes, or None for no pause at all.
         clock: seconds of the epoch, for the per-minute limits.
         engine: what answers; the demo engine if None.
-        max_body: bytes of the longest request.
+        door: where to listen and whom to let in.
 
     Raises:
+        ConfigurationError: the port is in use.
         TokmagicError: it did not start.
     """
-    listener = open_listener()
-    port, token = listener.getsockname()[1], f"demo-{token_urlsafe(24)}"
+    listener, token = door.listen(), door.key()
+    names = door.names(listener.getsockname()[1])
     app = App(models, counter, engine or DemoEngine(pace), clock).asgi()
-    config = uvicorn.Config(
-        Guard(app, token=token, port=port, max_body=max_body),
-        http="h11",
+    guard = Guard(app, token=token, names=names, max_body=door.max_body, max_running=door.max_running)
+    server = _Server(_config(guard, 2 * door.max_running))
+    thread = threading.Thread(target=_run, args=(server, listener), name="tokmagic-server", daemon=True)
+    thread.start()
+    if not server.settled.wait(START_SECONDS) or not server.started:
+        raise TokmagicError(f"The embedded server did not start within {START_SECONDS:.0f} s on port {names.port}.")
+    return EmbeddedServer(names.url, token, server, thread)
+
+
+def _config(app: Guard, connections: int) -> uvicorn.Config:
+    class Bounded(H11Protocol):
+        """Closes what comes beyond the bound."""
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > connections:
+                transport.abort()
+
+    return uvicorn.Config(
+        app,
+        http=Bounded,
         ws="none",
         loop="asyncio",
         lifespan="off",
@@ -103,23 +131,6 @@ def start_server(
         server_header=False,
         proxy_headers=False,
     )
-    server = _Server(config)
-    thread = threading.Thread(target=_run, args=(server, listener), name="tokmagic-server", daemon=True)
-    thread.start()
-    if not server.settled.wait(START_SECONDS) or not server.started:
-        raise TokmagicError(f"The embedded server did not start within {START_SECONDS:.0f} s on port {port}.")
-    return EmbeddedServer(f"http://127.0.0.1:{port}", token, server, thread)
-
-
-def open_listener() -> socket.socket:
-    """A listening loopback socket on a free port.
-
-    It names its protocol: asyncio turns off the delay of small packets (40 ms a reply) only where TCP is named.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
-    return listener
 
 
 def _run(server: _Server, listener: socket.socket) -> None:
