@@ -473,3 +473,17 @@ def test_replies_tighten_the_estimate(estimated, run):
         run(client.send(f"{number} {PROMPT} " * 40))
     after = run(client.quote(PROMPT * 40)).input_tokens
     assert after.margin / after < before.margin / before / 2
+
+
+class Watched(Parts):
+    """Parts which note what was held when a service was first connected to."""
+
+    def provider(self, model, loop):
+        self.held = self.ledger.entries()
+        return super().provider(model, loop)
+
+
+def test_a_service_is_connected_to_before_anything_is_reserved_so_that_no_bucket_refills_meanwhile(make_parts, run):
+    parts = make_parts(kind=Watched)
+    run(AsyncClient("demo/claude", parts=parts).send(PROMPT))
+    assert parts.held == ()

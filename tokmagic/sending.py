@@ -61,21 +61,37 @@ class Attempt:
             ProviderError: it failed.
             BudgetExceeded, RequestTooLarge: a limit refuses it.
         """
+        parts, loop = self._booking.parts, asyncio.get_running_loop()
+        provider = parts.connected(self.plan.model, loop)
+        if provider is None:
+            yield Connecting(self.plan.model.provider)
+            provider = await to_thread.run_sync(parts.provider, self.plan.model, loop, abandon_on_cancel=True)
         gate = self._lane.gate
         if gate.seconds or gate.narrow:
             yield Waiting(gate.seconds, why_it_queues(gate.seconds))
         began = self._booking.parts.clock()
         async with gate.passage():
-            self._booking.waited += max(0.0, self._booking.parts.clock() - began)
-            entry = await to_the_end(self._booking.entry, self.plan, self._number)
-            async with aclosing(self._reserve(entry)) as waits:
-                async for wait in waits:
-                    yield wait
-            async with aclosing(self._send()) as events:
+            self._booking.waited += max(0.0, parts.clock() - began)
+            async with aclosing(self._settled(provider)) as events:
                 async for event in events:
                     yield event
         for alarm in await to_the_end(self._booking.alarms, self.plan):
             yield Notice(alarm)
+
+    async def _settled(self, provider: Provider) -> AsyncGenerator[Event]:
+        """Reserve and send; however that ends, the book is told."""
+        try:
+            entry = await to_the_end(self._booking.entry, self.plan, self._number)
+            for step in (self._reserve(entry), self._send(provider)):
+                async with aclosing(step) as events:
+                    async for event in events:
+                        yield event
+        except ProviderError as error:
+            self.outcome.error = error
+            raise
+        finally:
+            await to_the_end(self._settle)
+            self._lane.turns.wake()
 
     async def _reserve(self, entry: Entry) -> AsyncGenerator[Event]:
         """Hold what the attempt needs; where a limit has less left than the longest answer, ask for a shorter one."""
@@ -116,26 +132,8 @@ class Attempt:
         self.plan = shorter
         return replace(entry, charge=shorter.charge)
 
-    async def _send(self) -> AsyncGenerator[Event]:
-        loop = asyncio.get_running_loop()
-        parts, model = self._booking.parts, self.plan.model
-        try:
-            provider = parts.connected(model, loop)
-            if provider is None:
-                yield Connecting(model.provider)
-                provider = await to_thread.run_sync(parts.provider, model, loop, abandon_on_cancel=True)
-            self.outcome.sent = True
-            async with aclosing(self._replies(provider)) as events:
-                async for event in events:
-                    yield event
-        except ProviderError as error:
-            self.outcome.error = error
-            raise
-        finally:
-            await to_the_end(self._settle)
-            self._lane.turns.wake()
-
-    async def _replies(self, provider: Provider) -> AsyncGenerator[Event]:
+    async def _send(self, provider: Provider) -> AsyncGenerator[Event]:
+        self.outcome.sent = True
         end = asyncio.get_running_loop().time() + self._booking.timeout
         async with aclosing(provider.stream(self.plan.request)) as events:
             while (event := await self._next(events, end)) is not None:
