@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack, cast
 
 from anyio import to_thread
 
+from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
@@ -21,7 +23,7 @@ from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.words import parse_limit
 from tokmagic.corridor import Passage, Quote
-from tokmagic.options import SPLIT, CallOptions, ClientOptions, chain_of, merge
+from tokmagic.options import SPLIT, CallOptions, ClientOptions, chain_of, compacting_of, merge
 from tokmagic.parts import Parts, shared_parts
 from tokmagic.splitting import SplitPassage
 
@@ -31,7 +33,7 @@ Prompt = str | Message | list[Message] | list[dict[str, Any]]
 class AsyncStream:
     """One call under way: iterate its events inside ``async with``; ``reply`` is there afterwards."""
 
-    def __init__(self, passage: Passage | SplitPassage) -> None:
+    def __init__(self, passage: Passage | SplitPassage | CompactingPassage | ThreadCompaction) -> None:
         self._passage = passage
         self._events = passage.run()
 
@@ -115,6 +117,30 @@ class AsyncClient:
         """What the call would take and cost; sends nothing and takes nothing from any limit."""
         return await to_thread.run_sync(self._passage(prompt, options).quote)
 
+    def compacting(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> AsyncStream:
+        """A compaction of the thread now, whose events can be watched; there is no reply.
+
+        Args:
+            thread: its earlier turns are replaced by a summary; ``thread.undo()`` brings them back.
+            focus: what the summary should keep above all.
+            options: see ``CallOptions``.
+
+        Raises:
+            ConfigurationError: an option that cannot be used.
+        """
+        merged, limits = self._merged(options)
+        now = replace(compacting_of(merged), mode="now", focus=focus or compacting_of(merged).focus)
+        ask = partial(self._ask, limits=limits)
+        return AsyncStream(ThreadCompaction(self.parts, ask, {**merged, "compact": now}, thread, _head(merged)))
+
+    async def compact(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> bool:
+        """Replace the thread's earlier turns by a summary; whether that was done. See ``compacting``."""
+        before = len(thread.compactions)
+        async with self.compacting(thread, focus, **options) as events:
+            async for _ in events:
+                pass
+        return len(thread.compactions) > before
+
     def conversation(self, name: str = "") -> Conversation:
         """A new thread, to be passed as ``thread=``."""
         return Conversation(name)
@@ -141,23 +167,32 @@ class AsyncClient:
         """The newest entries of the book, the newest first."""
         return self.parts.ledger.entries(most=most)
 
-    def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage:
-        limits = self._limits(options.pop("limits", ()), "cell")
-        merged = merge(self.options, options)
-        thread, text = merged.get("thread"), merged.get("system")
-        turns = as_messages(prompt)
-        head = (system(text),) if text else ()
-        messages = (*head, *(thread.messages if thread is not None else ()), *turns)
-        limits = [*self.limits, *limits]
-        if merged.get("truncate") != SPLIT:
-            return Passage(self.parts, merged, messages, turns, limits)
-        make = partial(self._part, turns=turns, limits=limits)
-        return SplitPassage(self.parts, make, merged, messages)
+    def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
+        merged, limits = self._merged(options)
+        thread, head, turns = merged.get("thread"), _head(merged), as_messages(prompt)
+        make = partial(self._call, turns=turns, limits=limits)
+        if not thread or compacting_of(merged).mode == "off":
+            return make((*head, *(thread.messages if thread else ()), *turns), merged)
+        return CompactingPassage(self.parts, make, partial(self._ask, limits=limits), merged, thread, head, turns)
+
+    def _call(
+        self, said: tuple[Message, ...], options: CallOptions, *, turns: tuple[Message, ...], limits: list[Limit]
+    ) -> Passage | SplitPassage:
+        if options.get("truncate") != SPLIT:
+            return Passage(self.parts, options, said, turns, limits)
+        return SplitPassage(self.parts, partial(self._part, turns=turns, limits=limits), options, said)
 
     def _part(
         self, said: tuple[Message, ...], options: CallOptions, *, turns: tuple[Message, ...], limits: list[Limit]
     ) -> Passage:
         return Passage(self.parts, options, said, turns, limits)
+
+    def _ask(self, said: tuple[Message, ...], options: CallOptions, *, limits: list[Limit]) -> Passage:
+        return Passage(self.parts, options, said, said, limits, "compaction")
+
+    def _merged(self, options: CallOptions) -> tuple[CallOptions, list[Limit]]:
+        limits = [*self.limits, *self._limits(options.pop("limits", ()), "cell")]
+        return merge(self.options, options), limits
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
         parsed = (
@@ -168,3 +203,8 @@ class AsyncClient:
 
     def _model(self, options: CallOptions) -> Model:
         return self.parts.model(chain_of(options)[0] or self.parts.default_model()[0])
+
+
+def _head(options: CallOptions) -> tuple[Message, ...]:
+    text = options.get("system")
+    return (system(text),) if text else ()

@@ -20,6 +20,7 @@ from anyio import to_thread
 from tokmagic.booking import Booking
 from tokmagic.core.asking import PROVIDER
 from tokmagic.core.counters import Counter
+from tokmagic.core.book import Kind
 from tokmagic.core.errors import (
     BudgetExceeded,
     MissingKey,
@@ -93,6 +94,7 @@ class Passage:
         messages: tuple[Message, ...],
         turns: tuple[Message, ...],
         limits: list[Limit],
+        kind: Kind = "call",
     ) -> None:
         self.reply: Reply | None = None
         self._parts = parts
@@ -113,6 +115,7 @@ class Passage:
             cell=options.get("cell", ""),
             notebook=options.get("notebook", ""),
             thread=thread.name if thread is not None else "",
+            kind=kind,
         )
 
     @property

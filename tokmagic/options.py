@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict, cast
 
 from tokmagic.conversation import Conversation
+from tokmagic.core.compaction import Compacting, mode_named
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.fitting import OFF
 from tokmagic.core.limits import Limit
@@ -45,6 +47,8 @@ class ClientOptions(TypedDict, total=False):
         stream: False asks for the answer in one piece.
         limits: further limits for this call, in words such as ``0.10 usd/call``.
         thread: a conversation to continue.
+        compact: when its earlier turns are replaced by a summary: ``auto``, ``economic``, ``now``, ``off``, or a
+            ``Compacting`` for the details.
         timeout: seconds from when it is sent until the reply must be complete; waits for limits do not count.
         extra_headers, extra_query, extra_body: added to the HTTP request as they are; ``PLANNED`` fields are refused.
         cell, notebook: where it comes from, for the book.
@@ -61,6 +65,7 @@ class ClientOptions(TypedDict, total=False):
     stream: bool | None
     limits: Sequence[str | Limit]
     thread: Conversation | None
+    compact: str | Compacting | None
     timeout: float | None
     extra_headers: Mapping[str, str] | None
     extra_query: Mapping[str, Any] | None
@@ -100,6 +105,7 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     if options.get("timeout") == 0:
         raise ConfigurationError("timeout is a number of seconds above 0, not 0.")
     _named(options.get("model"))
+    compacting_of(options)
     _sendable(options)
     strategy = options.get("truncate") or DEFAULT_TRUNCATION
     ways = (*STRATEGIES, SPLIT, OFF)
@@ -114,6 +120,19 @@ def chain_of(options: CallOptions) -> tuple[str | None, ...]:
     if isinstance(model, str):
         return tuple(name.strip() for name in model.split(","))
     return tuple(model) if model is not None else (None,)
+
+
+def compacting_of(options: CallOptions) -> Compacting:
+    """How the call's thread is compacted.
+
+    Raises:
+        ConfigurationError: no such mode.
+    """
+    said, keep = options.get("compact") or "auto", options.get("keep_recent")
+    if isinstance(said, Compacting):
+        return said
+    found = Compacting(mode=mode_named(said))
+    return found if keep is None else replace(found, keep_recent=keep)
 
 
 def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:

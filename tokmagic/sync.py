@@ -189,6 +189,18 @@ class Client:
         """What the call would take and cost; sends nothing."""
         return portal().call(partial(self._client.quote, prompt, **options))
 
+    def compacting(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> Stream:
+        """A compaction of the thread now, whose events can be watched; see ``AsyncClient.compacting``."""
+        return Stream(self._client.compacting(thread, focus, **options))
+
+    def compact(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> bool:
+        """Replace the thread's earlier turns by a summary; whether that was done. See ``AsyncClient.compacting``."""
+        before = len(thread.compactions)
+        with self.compacting(thread, focus, **options) as events:
+            for _ in events:
+                pass
+        return len(thread.compactions) > before
+
     def conversation(self, name: str = "") -> Conversation:
         """A new thread, to be passed as ``thread=``."""
         return self._client.conversation(name)

@@ -69,12 +69,23 @@ class Compacting:
     how: How | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise ConfigurationError(f"Unknown compaction {self.mode!r}: use one of {', '.join(MODES)}.")
+        mode_named(self.mode)
         for name, least in (("threshold", 1), ("keep_recent", 0), ("every", 1), ("coming", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigurationError(f"{name} is a whole number of {least} or more, not {value}.")
+
+
+def mode_named(name: str) -> Mode:
+    """The mode of that name.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    for mode in MODES:
+        if mode == name:
+            return mode
+    raise ConfigurationError(f"Unknown compaction {name!r}: use one of {', '.join(MODES)}.")
 
 
 @dataclass(frozen=True)
@@ -125,6 +136,11 @@ def threshold_of(model: Model, settings: Compacting, room: int | None) -> int:
     window = model.context_window
     bounds = (settings.threshold or MOST_TOKENS, window and window * WINDOW_PERCENT // 100, room)
     return max(1, min(bound for bound in bounds if bound is not None))
+
+
+def too_soon(settings: Compacting, questions: int | None) -> bool:
+    """Whether the last compaction is too near: so many questions ago, or None if there was none."""
+    return questions is not None and questions < settings.every
 
 
 def plan_compaction(

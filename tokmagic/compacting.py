@@ -1,0 +1,235 @@
+"""Compacting on the way: a thread that grew too long, or too dear, is summarised before the call that is made in it.
+
+What is due is decided by what the last reply stated of the thread's size. A thread is replaced only by a summary that
+was judged good, so it is never worse than it was; and where the service finds a call too long all the same, its thread
+is compacted once and the call made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeAlias
+
+from anyio import to_thread
+
+from tokmagic.compactor import AskSummary, Compactor, Due, model_of
+from tokmagic.conversation import Conversation
+from tokmagic.core.compaction import Compacting, CompactionPlan, economy, plan_compaction, threshold_of, too_soon
+from tokmagic.core.errors import ContextLengthExceeded
+from tokmagic.core.events import Completed, Event, Notice
+from tokmagic.core.messages import Message
+from tokmagic.core.models import Model
+from tokmagic.core.money import show_nanousd
+from tokmagic.core.planning import answer_bound, input_room
+from tokmagic.core.replies import CompactionRecord, Reply
+from tokmagic.core.tokens import count_request
+from tokmagic.corridor import Passage, Quote
+from tokmagic.options import CallOptions, compacting_of, wishes_of
+from tokmagic.parts import Parts
+from tokmagic.splitting import SplitPassage
+
+#: Makes the passage of a call of these messages with these options.
+MakePassage: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Passage | SplitPassage]
+
+
+class CompactingPassage:
+    """One call in a thread, which is compacted before it where that is due. It is used as a ``Passage`` is.
+
+    Args:
+        parts: the book, providers and settings to work with.
+        make: makes the passage of the call.
+        ask: makes the passage of a call for a summary.
+        options: of the call, with its thread.
+        head: the system's text.
+        turns: what is said now.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        make: MakePassage,
+        ask: AskSummary,
+        options: CallOptions,
+        thread: Conversation,
+        head: tuple[Message, ...],
+        turns: tuple[Message, ...],
+    ) -> None:
+        self.reply: Reply | None = None
+        self._parts = parts
+        self._make = make
+        self._ask = ask
+        self._options = options
+        self._thread = thread
+        self._said = tuple(thread.messages)
+        self._head = head
+        self._turns = turns
+        self._settings = compacting_of(options)
+        self._record: CompactionRecord | None = None
+
+    async def run(self) -> AsyncGenerator[Event]:
+        """Compact where it is due, then call; where the service finds that too long, once more. ``Completed`` ends."""
+        async with aclosing(self._compacted(await to_thread.run_sync(self._due))) as events:
+            async for event in events:
+                yield event
+        try:
+            async with aclosing(self._call()) as events:
+                async for event in events:
+                    yield event
+        except ContextLengthExceeded as error:
+            due = None if self._record is not None else await to_thread.run_sync(self._forced, str(error))
+            if due is None:
+                raise
+            async with aclosing(self._compacted(due)) as events:
+                async for event in events:
+                    yield event
+            if self._record is None:
+                raise
+            async with aclosing(self._call()) as events:
+                async for event in events:
+                    yield event
+
+    def quote(self) -> Quote:
+        """The call as it would be now, without a compaction."""
+        return self._make((*self._head, *self._said, *self._turns), self._options).quote()
+
+    async def _call(self) -> AsyncGenerator[Event]:
+        passage = self._make((*self._head, *self._said, *self._turns), self._options)
+        try:
+            async with aclosing(passage.run()) as events:
+                async for event in events:
+                    if not isinstance(event, Completed):
+                        yield event
+        finally:
+            self.reply = self._with_record(passage)
+        if self.reply is not None:
+            yield Completed(self.reply)
+
+    def _with_record(self, passage: Passage | SplitPassage) -> Reply | None:
+        reply = passage.reply
+        if reply is None or self._record is None:
+            return reply
+        receipt = replace(reply.receipt, compaction=self._record)
+        self._parts.gauge.gather(self._options.get("cell", ""), {receipt.call}, receipt)
+        return replace(reply, receipt=receipt)
+
+    async def _compacted(self, due: Due | None) -> AsyncGenerator[Event]:
+        if due is None:
+            return
+        compactor = Compactor(self._parts, self._ask, self._options, self._settings)
+        async with aclosing(compactor.run(due)) as events:
+            async for event in events:
+                yield event
+        if not taken(self._thread, self._head, due.plan, compactor):
+            return
+        self._record = compactor.record
+        self._said = tuple(compactor.messages or ())[len(self._head) :]
+
+    def _due(self) -> Due | None:
+        """The compaction to make before the call, or None."""
+        return due_now(self._parts, self._options, self._thread, self._head, self._turns)
+
+    def _forced(self, why: str) -> Due | None:
+        """The compaction to make after the service found the call too long."""
+        settings = replace(self._settings, keep_recent=0)
+        return planned(self._parts, self._options, self._thread, self._head, settings, why)
+
+
+class ThreadCompaction:
+    """A compaction that somebody asked for, without a call behind it; there is no reply."""
+
+    def __init__(
+        self, parts: Parts, ask: AskSummary, options: CallOptions, thread: Conversation, head: tuple[Message, ...]
+    ) -> None:
+        self.reply: Reply | None = None
+        self._parts = parts
+        self._ask = ask
+        self._options = options
+        self._thread = thread
+        self._head = head
+
+    async def run(self) -> AsyncGenerator[Event]:
+        """Compact it; the last event is ``Compacted`` if it was."""
+        due = await to_thread.run_sync(due_now, self._parts, self._options, self._thread, self._head, ())
+        if due is None:
+            yield Notice(f"Thread {self._thread.name!r} is not compacted: that would save too little of it.")
+            return
+        compactor = Compactor(self._parts, self._ask, self._options, compacting_of(self._options))
+        async with aclosing(compactor.run(due)) as events:
+            async for event in events:
+                yield event
+        taken(self._thread, self._head, due.plan, compactor)
+
+
+def taken(thread: Conversation, head: tuple[Message, ...], plan: CompactionPlan, compactor: Compactor) -> bool:
+    """Put what a compactor made into the thread; False where it made nothing, or the thread has changed meanwhile."""
+    if compactor.messages is None or compactor.record is None:
+        thread.stuck = compactor.stuck
+        return False
+    before, after = plan.messages[len(head) :], compactor.messages[len(head) :]
+    return thread.replace(before, after, compactor.record)
+
+
+def due_now(
+    parts: Parts, options: CallOptions, thread: Conversation, head: tuple[Message, ...], turns: tuple[Message, ...]
+) -> Due | None:
+    """The compaction that is due before a call in the thread, or None."""
+    settings = compacting_of(options)
+    if settings.mode == "now":
+        found = planned(parts, options, thread, head, settings, "asked for")
+        return found or planned(parts, options, thread, head, replace(settings, keep_recent=0), "asked for")
+    if settings.mode == "off" or thread.stuck or too_soon(settings, thread.questions_since):
+        return None
+    model, threshold = _threshold(parts, options, settings)
+    new = int(count_request(turns, (), parts.counter(model))) if turns else 0
+    tokens = _tokens(parts, model, thread, head) + new
+    if tokens >= threshold:
+        why = f"{tokens:,} tokens, from {threshold:,} on a thread is compacted"
+        return planned(parts, options, thread, head, settings, why)
+    return _economic(parts, options, thread, head, settings) if settings.mode == "economic" else None
+
+
+def planned(
+    parts: Parts, options: CallOptions, thread: Conversation, head: tuple[Message, ...], settings: Compacting, why: str
+) -> Due | None:
+    """A compaction of the thread; None where it would save too little."""
+    model, threshold = _threshold(parts, options, settings)
+    plan = plan_compaction(
+        (*head, *thread.messages),
+        parts.counter(model),
+        threshold=threshold,
+        keep_recent=settings.keep_recent,
+        tokens=_tokens(parts, model, thread, head),
+        thinking=model.protocol != "messages",
+    )
+    return Due(plan, why) if plan is not None else None
+
+
+def _economic(
+    parts: Parts, options: CallOptions, thread: Conversation, head: tuple[Message, ...], settings: Compacting
+) -> Due | None:
+    model = model_of(parts, options)
+    due = planned(parts, options, thread, head, settings, "") if model.price is not None else None
+    if due is None or model.price is None:
+        return None
+    known = thread.known(model.name)
+    found = economy(model.price, due.plan, cached=known is not None and known.cached)
+    if found.break_even is None or found.break_even > settings.coming:
+        return None
+    price, saved = (show_nanousd(amount, play=model.play) for amount in (found.price, found.saved))
+    return replace(due, why=f"about {price} now saves {saved} a turn, so it pays after {found.break_even} turns")
+
+
+def _tokens(parts: Parts, model: Model, thread: Conversation, head: tuple[Message, ...]) -> int:
+    """Tokens of the thread: what the last reply stated, else what is counted."""
+    known = thread.known(model.name)
+    if known is not None:
+        return known.tokens
+    return int(count_request((*head, *thread.messages), (), parts.counter(model)))
+
+
+def _threshold(parts: Parts, options: CallOptions, settings: Compacting) -> tuple[Model, int]:
+    model = model_of(parts, options)
+    wishes = wishes_of(options, parts.settings.max_tokens)
+    return model, threshold_of(model, settings, input_room(model, wishes, answer_bound(model, wishes)))

@@ -1,0 +1,199 @@
+"""Making a summary, one way after the other until one is good enough.
+
+The summary is an ordinary call through the corridor, with its own reservation, entry and receipt. Where the service can
+summarise, it is asked first; then any model can be; and where no call can be paid for or none is any good, sentences
+are extracted at no cost. Whatever comes is judged before it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from anyio import to_thread
+
+from tokmagic.core.compaction import Compacting, CompactionPlan, How, objection, splice, tokens_after
+from tokmagic.core.errors import BudgetExceeded, MissingKey, ProviderError, RequestTooLarge, StreamBroken
+from tokmagic.core.events import Compacted, Connecting, Event, Notice, Retrying, Waiting
+from tokmagic.core.extracting import extract
+from tokmagic.core.messages import Compaction, Message
+from tokmagic.core.models import Model
+from tokmagic.core.money import Cost
+from tokmagic.core.replies import FREE, CompactionRecord, Reply
+from tokmagic.core.sizes import with_beta
+from tokmagic.core.summarising import WORDS_PER_TOKEN, headed, headless, instructions, summary_request
+from tokmagic.corridor import Passage
+from tokmagic.options import CallOptions, chain_of
+from tokmagic.parts import Parts
+
+#: Makes the passage of a call for a summary.
+AskSummary: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Passage]
+
+#: The beta feature with which a Messages service summarises on demand.
+ON_DEMAND = "compact-2026-09-04"
+#: The least bound of a summary's call, in tokens: a model may think before it writes.
+ROOM_TO_THINK = 4_096
+#: Failures of a call for a summary after which the next way is taken.
+FAILURES = (ProviderError, MissingKey, BudgetExceeded, RequestTooLarge)
+#: What such a call tells to whoever watches the whole.
+_TOLD = (Waiting, Retrying, Connecting, Notice)
+_BY: Mapping[How, str] = {"server": "the service", "summary": "a model", "extract": "an extract"}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A compaction that is to be made now, and why."""
+
+    plan: CompactionPlan
+    why: str
+
+
+class Compactor:
+    """Makes the summary of one plan, one way after the other until one is good enough.
+
+    Args:
+        parts: the models and counters to work with.
+        ask: makes the passage of a call for a summary.
+        options: of the call it is made for; its model, limits and what goes to the service with every request count.
+        settings: how it is compacted.
+
+    Attributes:
+        messages: the conversation with the summary in it; None if none was good enough.
+        record: what was done.
+        stuck: why nothing was.
+    """
+
+    def __init__(self, parts: Parts, ask: AskSummary, options: CallOptions, settings: Compacting) -> None:
+        self.messages: tuple[Message, ...] | None = None
+        self.record: CompactionRecord | None = None
+        self.stuck = ""
+        self._parts = parts
+        self._ask = ask
+        self._options = options
+        self._settings = settings
+        self._model = model_of(parts, options)
+        self._paid: list[Cost] = []
+        self._reply: Reply | None = None
+
+    async def run(self, due: Due) -> AsyncGenerator[Event]:
+        """Try each way; the last event is ``Compacted``, or a ``Notice`` of why nothing was replaced."""
+        for how in self._ways(due.plan):
+            try:
+                async with aclosing(self._summaries(how, due.plan)) as events:
+                    async for event in events:
+                        yield event
+            except FAILURES as error:
+                self.stuck = str(error)
+            else:
+                summary = await to_thread.run_sync(self._summary, how, due.plan)
+                self.stuck = await to_thread.run_sync(self._judge, due.plan, summary)
+                if not self.stuck:
+                    yield Compacted(await to_thread.run_sync(self._accept, how, due, summary))
+                    return
+            if how != "extract":
+                yield Notice(f"No summary by {_BY[how]}, the next way is taken: {self.stuck}")
+        yield Notice(f"The thread is not compacted: {self.stuck}.")
+
+    def _ways(self, plan: CompactionPlan) -> Iterable[How]:
+        how = self._settings.how
+        served = self._model.compacts and self._model.protocol == "messages" and plan.leading is not None
+        if how in (None, "server") and served:
+            yield "server"
+        if how in (None, "summary"):
+            yield "summary"
+        yield "extract"
+
+    async def _summaries(self, how: How, plan: CompactionPlan) -> AsyncGenerator[Event]:
+        """The call that is made for a summary, if this way takes one."""
+        self._reply = None
+        if how == "extract":
+            return
+        messages, options = self._server_call(plan) if how == "server" else self._summary_call(plan)
+        passage = self._ask(messages, options)
+        try:
+            async with aclosing(passage.run()) as events:
+                async for event in events:
+                    if isinstance(event, _TOLD):
+                        yield event
+        finally:
+            self._reply = passage.reply
+            if passage.reply is not None:
+                self._paid.append(passage.reply.cost)
+        if passage.reply is None:
+            raise StreamBroken("The call for a summary ended without a reply.")
+
+    def _summary_call(self, plan: CompactionPlan) -> tuple[tuple[Message, ...], CallOptions]:
+        settings = self._settings
+        name = settings.model or self._model.name
+        asked = summary_request(plan.replaced, self._words(plan), settings.focus, settings.prompt)
+        options: CallOptions = {
+            **self._shared(),
+            "model": name,
+            "max_tokens": self._bound(self._parts.model(name), plan),
+            "truncate": "smart",
+        }
+        return (asked,), options
+
+    def _server_call(self, plan: CompactionPlan) -> tuple[tuple[Message, ...], CallOptions]:
+        settings = self._settings
+        wish = instructions(self._words(plan), settings.focus, settings.prompt)
+        options: CallOptions = {
+            **self._shared(),
+            "model": self._model.name,
+            "max_tokens": self._bound(self._model, plan),
+            "truncate": "off",
+            "extra_headers": with_beta(self._options.get("extra_headers") or {}, ON_DEMAND),
+            "extra_body": {"compaction": {"type": "summarize", "instructions": wish}},
+        }
+        return plan.leading or (), options
+
+    def _shared(self) -> CallOptions:
+        """What of the call's own options goes for the call for a summary, too."""
+        shared: CallOptions = {}
+        for name in ("extra_headers", "extra_query", "timeout", "replay", "fresh", "cell", "notebook"):
+            if name in self._options:
+                shared[name] = self._options[name]
+        return shared
+
+    def _words(self, plan: CompactionPlan) -> int:
+        return max(1, int(plan.summary_tokens * WORDS_PER_TOKEN))
+
+    def _bound(self, model: Model, plan: CompactionPlan) -> int:
+        bounds = (model.max_output_tokens, model.context_window and model.context_window // 4)
+        return min([max(ROOM_TO_THINK, 2 * plan.summary_tokens), *(bound for bound in bounds if bound)])
+
+    def _summary(self, how: How, plan: CompactionPlan) -> Compaction:
+        if how == "extract" or self._reply is None:
+            counter = self._parts.counter(self._model)
+            return Compaction(headed(extract(plan.replaced, plan.summary_tokens, counter, self._settings.focus)))
+        found = next((part for part in self._reply.answer.parts if isinstance(part, Compaction)), None)
+        text = self._reply.text.strip()
+        return found or Compaction(headed(text) if text else "")
+
+    def _judge(self, plan: CompactionPlan, summary: Compaction) -> str:
+        ended = self._reply.stop_reason if self._reply is not None else "end"
+        return objection(plan, summary, ended, self._parts.counter(self._model))
+
+    def _accept(self, how: How, due: Due, summary: Compaction) -> CompactionRecord:
+        plan = due.plan
+        play = self._paid[-1].play if self._paid else False
+        self.messages = splice(plan, summary)
+        self.record = CompactionRecord(
+            how=how,
+            why=due.why,
+            tokens_before=plan.tokens,
+            tokens_after=tokens_after(plan, summary, self._parts.counter(self._model)),
+            replaced=len(plan.gone),
+            kept=len(plan.kept),
+            images=plan.images,
+            cost=sum((cost for cost in self._paid if cost.play == play), replace(FREE, play=play)),
+            summary=headless(summary.text),
+        )
+        return self.record
+
+
+def model_of(parts: Parts, options: CallOptions) -> Model:
+    """The model that a call asks first."""
+    return parts.model(chain_of(options)[0] or parts.default_model()[0])
