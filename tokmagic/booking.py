@@ -18,7 +18,19 @@ from tokmagic.core.book import Entry, Kind
 from tokmagic.core.errors import RateLimited
 from tokmagic.core.events import Started
 from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
-from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, Limit, Refused, Scope, Wait, decide
+from tokmagic.core.limits import (
+    SHORTEST_WAIT,
+    Account,
+    Admitted,
+    Amounts,
+    Decision,
+    Level,
+    Limit,
+    Refused,
+    Scope,
+    Wait,
+    decide,
+)
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.receipts import kernels_on, why_it_waits
 from tokmagic.core.settling import Outcome, settle_entry
@@ -93,12 +105,13 @@ class Booking:
 
     @contextmanager
     def pause(self) -> Iterator[None]:
-        """Count the time that passes inside as waited."""
+        """Count the time that passes inside as waited, unless it is none to speak of."""
         began = self.parts.clock()
         try:
             yield
         finally:
-            self.waited += max(0.0, self.parts.clock() - began)
+            passed = self.parts.clock() - began
+            self.waited += passed if passed > SHORTEST_WAIT else 0.0
 
     def withdraw(self) -> None:
         """Give up the place in the queue."""
