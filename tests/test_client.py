@@ -44,7 +44,8 @@ def test_a_call_is_answered_settled_and_priced_exactly(parts, model, run):
     assert reply.cost.play
     assert (entry.state, entry.model, entry.nanousd) == ("settled", model, reply.cost.nanousd)
     assert entry.usage == reply.usage
-    assert parts.ledger.totals()[0].cost.nanousd == reply.cost.nanousd
+    (total,) = parts.ledger.totals()
+    assert (total.cost.nanousd, total.waited, total.delays) == (reply.cost.nanousd, 0.0, 0)
 
 
 @pytest.mark.parametrize("model", ["demo/claude", "demo/gpt", "demo/chat"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -69,9 +69,9 @@ class Attempt:
         gate = self._lane.gate
         if gate.seconds or gate.narrow:
             yield Waiting(gate.seconds, why_it_queues(gate.seconds))
-        began = self._booking.parts.clock()
-        async with gate.passage():
-            self._booking.waited += max(0.0, parts.clock() - began)
+        async with AsyncExitStack() as way:
+            with self._booking.pause():
+                await way.enter_async_context(gate.passage())
             async with aclosing(self._settled(provider)) as events:
                 async for event in events:
                     yield event
