@@ -36,9 +36,11 @@ VARIABLES: Mapping[str, str] = {
     "ledger": "TOKMAGIC_LEDGER",
     "team": "TOKMAGIC_TEAM",
     "demo_pace": "TOKMAGIC_DEMO_PACE",
+    "replay_megabytes": "TOKMAGIC_REPLAY_MEGABYTES",
 }
 #: Tokens per second of a demo answer: slow enough to be seen, fast enough not to bore.
 DEMO_PACE = 400.0
+REPLAY_MEGABYTES = 256.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ class Settings:
         max_tokens: default bound of an answer; None takes what is safe for the model.
         timeout: seconds a reply may take.
         demo_pace: tokens per second of the demo models; 0 for instant.
+        replay_megabytes: most that is kept of answers, to be replayed when the same is asked again; 0 keeps none.
     """
 
     home: Path
@@ -69,6 +72,7 @@ class Settings:
     max_tokens: int | None = None
     timeout: float = 600.0
     demo_pace: float = DEMO_PACE
+    replay_megabytes: float = REPLAY_MEGABYTES
 
     def tokenizer_of(self, names: Iterable[str]) -> str | None:
         """The tokenizer that the user set for a model of these ``provider/model`` names, or None."""
@@ -105,6 +109,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         max_tokens=int(_number("max_tokens", values["max_tokens"], least=1)) if "max_tokens" in values else None,
         timeout=_number("timeout", values.get("timeout", 600.0), least=1),
         demo_pace=_number("demo_pace", values.get("demo_pace", DEMO_PACE)),
+        replay_megabytes=_number("replay_megabytes", values.get("replay_megabytes", REPLAY_MEGABYTES)),
     )
 
 

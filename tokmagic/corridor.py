@@ -29,26 +29,21 @@ from tokmagic.core.errors import (
     RequestTooLarge,
     TokmagicError,
 )
-from tokmagic.core.events import (
-    Completed,
-    Event,
-    Notice,
-    Planned,
-    Retrying,
-    Truncated,
-)
+from tokmagic.core.events import Completed, Event, Notice, Planned, Retrying, TextDelta, Truncated
 from tokmagic.core.limits import Limit
 from tokmagic.core.messages import Message, Request
 from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
 from tokmagic.core.planning import CallPlan, Wishes, doubtful, plan_call
 from tokmagic.core.receipts import receipt_of
+from tokmagic.core.replays import replayed
 from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
+from tokmagic.recall import Recall
 from tokmagic.sending import Attempt
 from tokmagic.shield import to_the_end
 
@@ -102,6 +97,8 @@ class Passage:
         self._messages = messages
         self._turns = turns
         self._names = chain_of(options)
+        self._recall = Recall(parts, options, messages, self._names)
+        self._recalled: Reply | None = None
         self._instead_of: list[str] = []
         self._plan: CallPlan | None = None
         self._outcome = Outcome()
@@ -126,7 +123,7 @@ class Passage:
     async def run(self) -> AsyncGenerator[Event]:
         """Plan, reserve, send, settle; again where that helps. The last event is ``Completed``."""
         try:
-            async with aclosing(self._chain()) as events:
+            async with aclosing(self._steps()) as events:
                 async for event in events:
                     yield self._seen(event)
         except TokmagicError:
@@ -135,19 +132,33 @@ class Passage:
         finally:
             self._close()
         if self.reply is not None:
+            if self._recall.keeps(self.reply) and (said := await to_the_end(self._recall.keep, self.reply)):
+                yield self._seen(Notice(said))
             yield Completed(self.reply)
 
     def quote(self) -> Quote:
-        """The plan for the first model and what the limits would say to it now."""
-        plan = plan_call(*self._said(self._names[0]))
+        """The plan for the first model and what the limits would say to it now; a kept answer is free."""
+        plan, kept = plan_call(*self._said(self._names[0])), self._recall.find()
+        most = plan.charge.ceiling.nanousd
         return Quote(
             model=plan.model.name,
             input_tokens=plan.input_tokens,
             max_tokens=plan.request.max_tokens,
-            ceiling=Cost(plan.charge.ceiling.nanousd, "estimated", plan.model.play),
+            ceiling=Cost(most, "estimated", plan.model.play) if kept is None else Cost(0, "exact", plan.model.play),
             cuts=plan.cuts,
-            wait_seconds=self._booking.outlook(plan),
+            wait_seconds=self._booking.outlook(plan) if kept is None else 0.0,
         )
+
+    async def _steps(self) -> AsyncGenerator[Event]:
+        """The answer that is kept to the same call, or the call."""
+        if self._recall.wanted:
+            self._recalled = await to_the_end(self._recall.find)
+        if self._recalled is not None:
+            yield TextDelta(self._recalled.text)
+            return
+        async with aclosing(self._chain()) as events:
+            async for event in events:
+                yield event
 
     async def _chain(self) -> AsyncGenerator[Event]:
         """Each model in turn, until one answers or fails in a way that another would not mend."""
@@ -256,19 +267,26 @@ class Passage:
                 return
 
     def _close(self) -> None:
-        plan = self._plan
         self._parts.gauge.forget(self.id)
-        booked = [entry for entry in self._booking.entries if entry.state != "released"]
-        if plan is None or not booked or (self._failed and not self._outcome.began):
+        self.reply = self._ended()
+        if self.reply is None:
             return
-        answer = self._outcome.partial()
-        duration = self._parts.clock() - self._since
-        receipt = receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
-        self.reply = Reply(answer, replace(receipt, instead_of=tuple(self._instead_of)))
         thread = self._options.get("thread")
         if thread is not None and not self._failed:
             thread.add(self._turns, self.reply)
         self._seen(Completed(self.reply))
+
+    def _ended(self) -> Reply | None:
+        """What came of it; None if nothing was sent, or it failed before a word of the answer had come."""
+        plan, duration = self._plan, self._parts.clock() - self._since
+        if self._recalled is not None:
+            return replayed(self._recalled, self.id, duration)
+        booked = [entry for entry in self._booking.entries if entry.state != "released"]
+        if plan is None or not booked or (self._failed and not self._outcome.began):
+            return None
+        answer = self._outcome.partial()
+        receipt = receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
+        return Reply(answer, replace(receipt, instead_of=tuple(self._instead_of)))
 
     def _seen(self, event: Event) -> Event:
         window = self._plan.model.context_window if self._plan is not None else None

@@ -51,6 +51,8 @@ class ClientOptions(TypedDict, total=False):
             ``Compacting`` for the details.
         timeout: seconds from when it is sent until the reply must be complete; waits for limits do not count.
         extra_headers, extra_query, extra_body: added to the HTTP request as they are; ``PLANNED`` fields are refused.
+        replay: answer at no cost what was asked before, and keep the answer for the next time.
+        fresh: with ``replay``, ask again all the same.
         cell, notebook: where it comes from, for the book.
     """
 
@@ -70,6 +72,8 @@ class ClientOptions(TypedDict, total=False):
     extra_headers: Mapping[str, str] | None
     extra_query: Mapping[str, Any] | None
     extra_body: Mapping[str, Any] | None
+    replay: bool | None
+    fresh: bool | None
     cell: str
     notebook: str
 

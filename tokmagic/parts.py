@@ -32,6 +32,7 @@ from tokmagic.lanes import Lane, Lanes
 from tokmagic.learning import Learning
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.registry import open_ledger
+from tokmagic.replay import MEGABYTE, ReplayStore
 
 if TYPE_CHECKING:
     from tokmagic.providers import Provider
@@ -76,6 +77,7 @@ class Parts:
         self._given = server
         self._started: RunningServer | None = None
         self.answers = Answers()
+        self.replays = ReplayStore(settings.home / "answers.sqlite", int(settings.replay_megabytes * MEGABYTE), clock)
         self._lanes = Lanes()
         self._providers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, Provider]] = WeakKeyDictionary()
 

@@ -144,6 +144,7 @@ def environment(folder: Path) -> dict[str, str]:
         "TOKMAGIC_HOME": "home",
     }
     private = {name: str(folder / value) for name, value in ours.items()}
+    private["TOKMAGIC_REPLAY_MEGABYTES"] = "0"
     return {**kept, **private, "TOKMAGIC_MODEL": "demo/claude", "TOKMAGIC_DEMO_PACE": str(PACE)}
 
 

@@ -102,6 +102,7 @@ def environment() -> Callable[[Path], dict[str, str]]:
     """The environment of a process with a book of its own, and no keys."""
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_TOKEN"))}
     ours = {"PYTHONPATH": str(ROOT), "TOKMAGIC_MODEL": "demo/claude", "TOKMAGIC_DEMO_PACE": "2000"}
+    ours["TOKMAGIC_REPLAY_MEGABYTES"] = "0"
     return lambda home: {**kept, **ours, "TOKMAGIC_HOME": str(home)}
 
 

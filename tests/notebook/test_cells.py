@@ -219,3 +219,25 @@ def test_models_settings_and_words_are_listed(kernel: Any) -> None:
     assert "demo/small" in kernel.run("%tokens models demo").data[-1]["text/plain"]
     assert "demo/claude" in kernel.run("%tokens config").data[-1]["text/plain"]
     assert "%tokens count TEXT|VAR" in kernel.run("%tokens help").data[-1]["text/plain"]
+
+
+REMEMBER = """
+from tokmagic.parts import shared_parts
+from tokmagic.replay import MEGABYTE, ReplayStore
+forgetful, shared_parts().replays = shared_parts().replays, ReplayStore(shared_parts().settings.home / "a", MEGABYTE)
+"""
+
+
+def test_a_cell_that_runs_again_is_replayed_for_nothing_and_says_so_until_it_is_told_otherwise(kernel: Any) -> None:
+    kernel.run(REMEMBER)
+    asked = "%%llm\nWhere does the Nile end?"
+    first, again = kernel.run(asked), kernel.run(asked)
+    assert "replayed" not in first.data[-1]["text/plain"]
+    assert re.search(r"demo/claude · replayed, \$0 play · \d\.\d s$", again.data[-1]["text/plain"])
+    assert again.data[-2]["text/markdown"] == first.data[-2]["text/markdown"]
+    assert "$0.00 play" in kernel.run(asked.replace("%%llm", "%%llm --estimate")).data[-1]["text/plain"]
+    assert "replayed" not in kernel.run(asked.replace("%%llm", "%%llm --fresh")).data[-1]["text/plain"]
+    assert kernel.run("%tokens reset replay").data[-1]["text/plain"].split()[-1] == "1"
+    assert "replayed" not in kernel.run(asked).data[-1]["text/plain"]
+    assert "%tokens reset replay forgets" in one_line(kernel.run("%tokens reset").error)
+    kernel.run("shared_parts().replays = forgetful")

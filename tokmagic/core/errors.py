@@ -8,6 +8,7 @@ TokmagicError
 ├── RequestTooLarge           cannot be made to fit, or can never pass a per-minute limit
 ├── BudgetExceeded            a limit that refuses is used up
 ├── LedgerError               the book cannot be read or written; nothing is sent
+├── ReplayError               the replay store cannot be read or written; calls go on without it
 └── ProviderError             the provider refused or failed
     ├── AuthenticationFailed  401, 403
     ├── QuotaExceeded         402, insufficient quota, spend limit: waiting does not help
@@ -90,6 +91,10 @@ class BudgetExceeded(TokmagicError):
 
 class LedgerError(TokmagicError):
     """The book cannot be read or written. Without the book nothing is sent."""
+
+
+class ReplayError(TokmagicError):
+    """The replay store cannot be read or written. Calls go on without it."""
 
 
 class ProviderError(TokmagicError):

@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 FORMATS = ("markdown", "text", "json", "code")
 STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
 #: Options of the design that this version does not serve.
-LATER = ("--tools", "--compact", "--fresh")
+LATER = ("--tools", "--compact")
 
 _TARGET = re.compile(r"\s*(\S+)\s*<<(?=\s|$)")
 
@@ -41,6 +41,7 @@ class CellOptions:
         limits: for this call alone.
         images: names of variables.
         confirm_above: nano-dollars from which on the call is asked for.
+        fresh: ask again, even if the same was asked before.
         stream: show the answer as it comes.
     """
 
@@ -59,6 +60,7 @@ class CellOptions:
     images: tuple[str, ...] = ()
     estimate: bool = False
     confirm_above: int | None = None
+    fresh: bool = False
     stream: bool = True
 
 
@@ -232,5 +234,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--estimate": {"action": "store_true", "help": "show tokens and the most it can cost; send nothing"},
     "--confirm-above": {"type": _dollars, "metavar": "USD", "help": "ask first if the call can cost more than that"},
+    "--fresh": {"action": "store_true", "help": "ask again what was asked before, instead of replaying the answer"},
     "--no-stream": {"action": "store_true", "help": "show the answer when it is complete"},
 }

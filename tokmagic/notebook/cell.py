@@ -110,6 +110,8 @@ def _call_options(street: Street, options: CellOptions) -> CallOptions:
         "max_input_tokens": options.max_input_tokens,
         "keep_recent": options.keep_recent,
         "stream": options.stream,
+        "replay": True,
+        "fresh": options.fresh,
         "cell": f"cell {street.shell.displayhook.prompt_count}",
         "notebook": _notebook(street.shell.user_ns),
     }

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 #: Words of the design that this version does not serve.
-LATER = ("compact", "undo", "reset", "restore")
+LATER = ("compact", "undo", "restore")
 
 
 def answer(magics: TokMagics, line: str) -> Bundle:
@@ -61,6 +61,12 @@ def _threads(magics: TokMagics, _: str) -> Bundle:
     )
 
 
+def _reset(_: TokMagics, rest: str) -> Bundle:
+    if rest != "replay":
+        raise ConfigurationError("%tokens reset replay forgets the kept answers, so that every cell is asked anew.")
+    return markup.table(("answers forgotten",), [(f"{shared_parts().replays.clear():,}",)], numbers=(0,))
+
+
 def _panel(magics: TokMagics, _: str) -> Bundle:
     return magics.widget().bundle()
 
@@ -82,6 +88,7 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "guard": ("puts every SDK client made from now on under the book: %tokens guard on|off", booked.guard),
     "threads": ("the named conversations", _threads),
     "models": ("models, limits, prices and keys: %tokens models [FILTER]", booked.models),
+    "reset": ("forgets the answers that are kept for another run: %tokens reset replay", _reset),
     "panel": ("the gauge, live, in this cell's output", _panel),
     "config": ("the settings in force", limiting.config),
     "help": ("this table", _help),

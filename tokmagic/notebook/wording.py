@@ -112,6 +112,8 @@ def show_count(tokens: TokenCount) -> str:
 
 def receipt_parts(receipt: Receipt) -> tuple[str, ...]:
     """The receipt in a few words each: model, tokens, cost, waiting, badges, duration."""
+    if receipt.replayed:
+        return (receipt.model, f"replayed, {_free(receipt)}", f"{receipt.duration:.1f} s", *receipt.badges)
     usage = receipt.usage
     cached = f" ({usage.cache_read_tokens:,} cached)" if usage.cache_read_tokens else ""
     thought = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
@@ -125,6 +127,10 @@ def receipt_parts(receipt: Receipt) -> tuple[str, ...]:
         f"{receipt.duration:.1f} s",
         *receipt.badges,
     )
+
+
+def _free(receipt: Receipt) -> str:
+    return "$0 play" if receipt.cost.play else "$0"
 
 
 def receipt_line(receipt: Receipt) -> str:
