@@ -18,8 +18,9 @@ def private_home(tmp_path, monkeypatch):
     import os
 
     for name in list(os.environ):
-        if name.startswith("TOKMAGIC_") or name.endswith("_API_KEY"):
+        if name.startswith("TOKMAGIC_") or name.endswith(("_API_KEY", "_AD_TOKEN", "_BASE_URL", "_ENDPOINT")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("TOKMAGIC_HOME", str(tmp_path / "home"))
 
 

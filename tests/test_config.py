@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from tokmagic.config import has_key, key_of, load_settings
-from tokmagic.core.errors import ConfigurationError, MissingKey
+from tokmagic.config import load_settings
+from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Account, Level, Refused
-from tokmagic.core.models import Model, Service
+from tokmagic.core.models import Model
 from tokmagic.core.receipts import refusal
 from tokmagic.core.words import parse_limit
 
@@ -119,33 +119,6 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path, text):
     assert "\n" not in str(refused.value)
 
 
-SERVICE = Service("anthropic", "messages", key_variable="ANTHROPIC_API_KEY")
-
-
-def test_a_missing_key_names_its_variable_and_the_demo():
-    with pytest.raises(MissingKey, match=r"ANTHROPIC_API_KEY.*demo/claude"):
-        key_of(SERVICE, {})
-    assert not has_key(SERVICE, {"ANTHROPIC_API_KEY": "  "})
-
-
-def test_a_key_shows_nothing_of_itself():
-    key = key_of(SERVICE, {"ANTHROPIC_API_KEY": " sk-ant-secret-value "})
-    assert key.reveal() == "sk-ant-secret-value"
-    assert "secret" not in f"{key!r} {key} {[key]}"
-
-
-@pytest.mark.parametrize("value", ["sk-ключ", "sk-a b", "sk-a\nb"])
-def test_what_cannot_be_a_key_is_refused_unshown(value):
-    with pytest.raises(ConfigurationError, match="ANTHROPIC_API_KEY holds characters") as refused:
-        key_of(SERVICE, {"ANTHROPIC_API_KEY": value})
-    assert value not in str(refused.value)
-
-
-def test_a_service_without_a_key_needs_none():
-    assert has_key(Service("ollama", "chat"), {})
-    assert not key_of(Service("ollama", "chat"), {})
-
-
 def test_a_tokenizer_is_set_by_pattern_and_a_path_is_taken_from_the_files_folder(tmp_path):
     text = '[tokenizers]\n"ollama/*" = "models/tokenizer.json"\n"ollama/Phi*" = "cl100k_base"\n"vllm/x" = "/far/t.json"'
     found = settings(tmp_path, text)
@@ -159,3 +132,57 @@ def test_a_tokenizer_is_set_by_pattern_and_a_path_is_taken_from_the_files_folder
 def test_what_is_no_table_of_tokenizers_is_refused(tmp_path, text):
     with pytest.raises(ConfigurationError, match=r"\[tokenizers\] has lines such as"):
         settings(tmp_path, text)
+
+
+def test_a_service_may_be_elsewhere_and_one_of_ones_own_may_be_added(tmp_path):
+    text = """
+        [services.vllm]
+        base_url = "http://gpu.lab:8000/v1"
+        [services.lab]
+        base_url = "https://lab.example.org/v1"
+        key_variable = "LAB_KEY"
+        protocol = "responses"
+        [services.azure]
+        base_url = "https://mine.openai.azure.com"
+        deployments = { "team-chat" = "gpt-4o" }
+        """
+    found = settings(tmp_path, text).services
+    assert found["vllm"].base_url == "http://gpu.lab:8000/v1"
+    assert found["vllm"].open
+    assert (found["lab"].protocol, found["lab"].key_variable, found["lab"].open) == ("responses", "LAB_KEY", True)
+    assert found["azure"].deployments == {"team-chat": "gpt-4o"}
+    assert found["azure"].azure
+    assert next(iter(found)) == "anthropic"
+
+
+def test_the_environment_names_another_place_of_a_service(tmp_path):
+    table = '[services.openai]\nbase_url = "https://file.example.org/v1"'
+    assert settings(tmp_path, table).services["openai"].base_url == "https://file.example.org/v1"
+    found = settings(tmp_path, table, OPENAI_BASE_URL="https://gateway.example.org/v1").services
+    assert found["openai"].base_url == "https://gateway.example.org/v1"
+    assert found["anthropic"].base_url == ""
+    with pytest.raises(ConfigurationError, match=r"AZURE_OPENAI_ENDPOINT: 'mine' is no address"):
+        settings(tmp_path, AZURE_OPENAI_ENDPOINT="mine")
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("services = 5", "services are tables"),
+        ("[services]\nvllm = 5", "services are tables"),
+        ("[services.lab]\nopen = true", "needs its base_url"),
+        ('[services.vllm]\nurl = "x"', "unknown field 'url'"),
+        ("[services.vllm]\nbase_url = 5", "base_url = 5 is no str"),
+        ('[services.vllm]\nbase_url = "localhost:8000"', "is no address"),
+        ('[services.vllm]\nbase_url = "http://localhost:80000"', "out of range"),
+        ('[services.vllm]\nprotocol = "soap"', "protocol is one of"),
+        ("[services.azure]\ndeployments = { a = 1 }", "deployments has lines"),
+        ('[services.demo]\nbase_url = "http://x.org"', "demo and names with a slash are taken"),
+    ],
+)
+def test_a_service_that_cannot_be_used_is_refused_by_its_place(tmp_path, table, why):
+    with pytest.raises(ConfigurationError) as refused:
+        settings(tmp_path, table)
+    assert why in str(refused.value)
+    assert "config.toml" in str(refused.value)
+    assert "\n" not in str(refused.value)

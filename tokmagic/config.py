@@ -9,6 +9,12 @@ A model whose price nobody publishes gets one in the file, in US dollars per mil
     [prices."ollama/*"]
     input = "0"
     output = "0"
+
+A service of one's own, or another place of a known one, is a table as in ``compatible.toml``::
+
+    [services.azure]
+    base_url = "https://NAME.openai.azure.com"
+    deployments = { "my-deployment" = "gpt-4o" }
 """
 
 from __future__ import annotations
@@ -17,17 +23,18 @@ import getpass
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from tokmagic.core.errors import ConfigurationError, MissingKey
+from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
 from tokmagic.core.models import Service
 from tokmagic.core.prices import Price, price_of
-from tokmagic.core.redaction import Secret
 from tokmagic.core.words import parse_limit
+from tokmagic.providers.registry import with_tables
 
 #: Setting -> the environment variable that overrides it.
 VARIABLES: Mapping[str, str] = {
@@ -58,6 +65,7 @@ class Settings:
         max_tokens: default bound of an answer; None takes what is safe for the model.
         timeout: seconds a reply may take.
         demo_pace: tokens per second of the demo models; 0 for instant.
+        services: every service by name, in the order in which a default is looked for.
         replay_megabytes: most that is kept of answers, to be replayed when the same is asked again; 0 keeps none.
     """
 
@@ -72,6 +80,7 @@ class Settings:
     max_tokens: int | None = None
     timeout: float = 600.0
     demo_pace: float = DEMO_PACE
+    services: Mapping[str, Service] = field(default_factory=lambda: with_tables({}))
     replay_megabytes: float = REPLAY_MEGABYTES
 
     def tokenizer_of(self, names: Iterable[str]) -> str | None:
@@ -90,7 +99,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         ConfigurationError: naming the file or variable, the setting and what would do.
     """
-    home, file = _places(environ)
+    home, file = places(environ)
     values = _read(file)
     limits = _limits(values.get("limits", ()), str(file))
     for name, variable in VARIABLES.items():
@@ -109,38 +118,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
         max_tokens=int(_number("max_tokens", values["max_tokens"], least=1)) if "max_tokens" in values else None,
         timeout=_number("timeout", values.get("timeout", 600.0), least=1),
         demo_pace=_number("demo_pace", values.get("demo_pace", DEMO_PACE)),
+        services=_services(values.get("services", {}), file, environ),
         replay_megabytes=_number("replay_megabytes", values.get("replay_megabytes", REPLAY_MEGABYTES)),
     )
 
 
-def key_of(service: Service, environ: Mapping[str, str] = os.environ) -> Secret:
-    """The service's key; empty where it needs none.
-
-    Raises:
-        MissingKey: naming the variable, and the models that need no key.
-        ConfigurationError: the variable holds something that cannot be a key.
-    """
-    if not service.key_variable:
-        return Secret("")
-    value = environ.get(service.key_variable, "").strip()
-    if not value:
-        raise MissingKey(
-            f"No key for {service.name}: set {service.key_variable} in the environment that Jupyter is started from; "
-            "demo/claude needs no key."
-        )
-    if not (value.isascii() and value.isprintable() and " " not in value):
-        raise ConfigurationError(
-            f"{service.key_variable} holds characters that no key has: copy the key of {service.name} again."
-        )
-    return Secret(value)
-
-
-def has_key(service: Service, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether the service can be used as things stand."""
-    return not service.key_variable or bool(environ.get(service.key_variable, "").strip())
-
-
-def _places(environ: Mapping[str, str]) -> tuple[Path, Path]:
+def places(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    """The folder of the book, and the configuration file."""
     if environ.get("TOKMAGIC_HOME"):
         home = Path(environ["TOKMAGIC_HOME"]).expanduser()
         return home, home / "config.toml"
@@ -150,7 +134,7 @@ def _places(environ: Mapping[str, str]) -> tuple[Path, Path]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    known = (*VARIABLES, "max_tokens", "timeout", "prices", "tokenizers")
+    known = (*VARIABLES, "max_tokens", "timeout", "prices", "tokenizers", "services")
     try:
         values = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -180,6 +164,33 @@ def _prices(tables: object, file: Path) -> dict[str, Price]:
         except ConfigurationError as error:
             raise ConfigurationError(f'{file}: [prices."{pattern}"]: {error}') from None
     return prices
+
+
+def _services(tables: object, file: Path, environ: Mapping[str, str]) -> Mapping[str, Service]:
+    """Every service; where the environment names another place of one, that holds."""
+    if not isinstance(tables, dict) or not all(isinstance(table, dict) for table in tables.values()):
+        raise ConfigurationError(f"{file}: services are tables such as [services.vllm] with a base_url.")
+    known = dict(with_tables({}))
+    for name, table in tables.items():
+        try:
+            known[name] = with_tables({name: table})[name]
+            _address(table.get("base_url", ""))
+        except ValueError as error:
+            raise ConfigurationError(f"{file}: [services.{name}]: {error}.") from None
+    for name, service in known.items():
+        if service.url_variable and (url := environ.get(service.url_variable, "").strip()):
+            try:
+                known[name] = replace(service, base_url=_address(url))
+            except ValueError as error:
+                raise ConfigurationError(f"{service.url_variable}: {error}.") from None
+    return known
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0):
+        raise ValueError(f"{url!r} is no address such as https://example.org/v1")
+    return url
 
 
 def _tokenizers(table: object, file: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from tokmagic import catalog, tokenizers
-from tokmagic.config import Settings, has_key, key_of, load_settings
+from tokmagic.config import Settings, load_settings
 from tokmagic.core.asking import Answers
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import ConfigurationError
@@ -28,6 +28,7 @@ from tokmagic.core.limits import Limit, Scope
 from tokmagic.core.models import Model, Service
 from tokmagic.core.redaction import Secret
 from tokmagic.gauge import Gauge
+from tokmagic.keys import has_key, key_of
 from tokmagic.lanes import Lane, Lanes
 from tokmagic.learning import Learning
 from tokmagic.ledgers import Ledger
@@ -95,9 +96,7 @@ class Parts:
 
     def services(self) -> dict[str, Service]:
         """Every service by name, the embedded one not among them."""
-        from tokmagic.providers.registry import services
-
-        return dict(services())
+        return dict(self.settings.services)
 
     def model(self, name: str) -> Model:
         """The model of that name; demo models load no provider."""

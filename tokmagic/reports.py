@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from tokmagic import hooks
-from tokmagic.config import has_key
 from tokmagic.core.book import Entry, Total
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Amounts, Charge
@@ -20,6 +19,7 @@ from tokmagic.core.money import Cost, nanousd
 from tokmagic.core.prices import cost as cost_of
 from tokmagic.core.reports import BY, By, ModelTable, Since, UsageTable, moment, usage_rows
 from tokmagic.core.usage import Usage
+from tokmagic.keys import has_key
 from tokmagic.ledgers import Ledger
 from tokmagic.parts import Parts
 

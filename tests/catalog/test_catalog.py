@@ -21,6 +21,8 @@ SERVICES = {
     "openrouter": Service("openrouter", "chat", open=True),
     "ollama": Service("ollama", "chat", open=True),
     "mistral": Service("mistral", "chat"),
+    "google": Service("google", "chat", models="gem*"),
+    "azure": Service("azure", "chat", azure=True, open=True, catalogue="openai", deployments={"team-chat": "gpt-4o"}),
 }
 
 
@@ -232,3 +234,44 @@ def test_a_service_that_speaks_responses_is_asked_by_chat_where_its_name_says_so
     assert catalog.lookup("gpt-5", services, NOW) == by_default
     with pytest.raises(UnknownModel):
         catalog.lookup("deepseek-chat/deepseek-v4-pro", services, NOW)
+
+
+def test_a_deployment_has_the_facts_of_its_model_under_a_name_of_ones_own():
+    model, original = find("azure/team-chat"), find("openai/gpt-4o")
+    assert (model.id, model.listed, model.protocol) == ("team-chat", "azure/gpt-4o", "chat")
+    assert (model.tokenizer, model.context_window, model.max_output_tokens, model.images) == (
+        *(original.tokenizer, original.context_window, original.max_output_tokens, original.images),
+    )
+    assert cost(model.price, Usage(input_tokens=9)) == cost(original.price, Usage(input_tokens=9))
+    assert find("team-chat") == model
+
+
+def test_a_deployment_named_as_its_model_needs_no_line_and_does_not_make_the_bare_name_ambiguous():
+    assert find("azure/gpt-4o").price is not None
+    assert find("gpt-4o").name == "openai/gpt-4o"
+    assert find("azure/nobody-knows").price is None
+    assert [name for name in catalog.names(SERVICES.values()) if name.startswith("azure/")] == ["azure/team-chat"]
+
+
+def test_a_service_offers_only_what_it_serves_of_what_its_provider_is_listed_with():
+    assert find("gemini-2.5-flash").name == "google/gemini-2.5-flash"
+    assert find("google/gemini-2.5-flash").thinks_unseen
+    assert find("claude-haiku-4-5").name == "anthropic/claude-haiku-4-5"
+    with pytest.raises(UnknownModel, match="Did you mean anthropic/claude-haiku-4-5"):
+        find("google/claude-haiku-4-5")
+    assert not [name for name in catalog.names(SERVICES.values()) if name.startswith("google/claude")]
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("anthropic/claude-3-opus-20240229", "2026-01-05"),
+        ("anthropic/claude-sonnet-4-5", "2026-11-30"),
+        ("openai/gpt-4", "2026-10-23"),
+        ("openai/gpt-5-mini", "2026-12-11"),
+        ("azure/gpt-4o", "None"),
+        ("anthropic/claude-sonnet-5-5", "None"),
+    ],
+)
+def test_a_model_whose_end_is_announced_has_its_day(name, day):
+    assert str(find(name).retires) == day

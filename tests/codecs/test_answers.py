@@ -155,6 +155,13 @@ def test_a_success_that_is_no_message_is_malformed(body: Any) -> None:
         MESSAGES.decode_answer(body)
 
 
+def test_thoughts_that_only_the_total_counts_are_output() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    stated = {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623}
+    usage = CHAT.decode_answer({"choices": [choice], "usage": stated}).usage
+    assert usage == Usage(input_tokens=20, output_tokens=603, reasoning_tokens=405)
+
+
 @pytest.mark.parametrize(
     "body",
     [None, "<html>", {}, {"choices": []}, {"choices": [{}]}, _completion(None, content="a"), _completion(content=5)],

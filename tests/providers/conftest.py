@@ -28,7 +28,7 @@ def events(*lines):
 
 
 @asynccontextmanager
-async def service(protocol, answer, path=""):
+async def scripted(answer):
     seen = []
 
     async def serve(reader, writer):
@@ -41,16 +41,21 @@ async def service(protocol, answer, path=""):
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    provider = PROVIDERS[protocol](
-        Service("test", protocol, base_url=f"http://127.0.0.1:{port}{path}"), Secret(KEY), 10.0
-    )
     try:
-        yield provider, seen
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", seen
     finally:
-        await provider.aclose()
         server.close()
         await server.wait_closed()
+
+
+@asynccontextmanager
+async def service(protocol, answer, path="", **fields):
+    async with scripted(answer) as (url, seen):
+        provider = PROVIDERS[protocol](Service("test", protocol, base_url=url + path, **fields), Secret(KEY), 10.0)
+        try:
+            yield provider, seen
+        finally:
+            await provider.aclose()
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def lookup(name: str, services: Mapping[str, Service], now: datetime, prices: Ma
 
 def names(services: Iterable[Service]) -> tuple[str, ...]:
     """Every ``provider/model`` name in the catalogue."""
-    known = (f"{service.name}/{id}" for service in services for id in genai.ids(service.name))
+    known = (f"{service.name}/{id}" for service in services for id in _ids(service))
     return (*(model.name for model in demo_models().values()), *known)
 
 
@@ -109,7 +109,8 @@ def _demo_model(id: str, row: Mapping[str, Any]) -> Model:
 
 def _bare(name: str, services: Mapping[str, Service], now: datetime) -> Model:
     """The only model of that bare name; a provider nobody knows and a model are no name of another model."""
-    known = (_known(service, name, now) for service in services.values())
+    served = (service for service in services.values() if not service.azure or name in service.deployments)
+    known = (_known(service, name, now) for service in served)
     found = [model for model in known if model is not None and len({one.count("/") for one in model.names}) == 1]
     if name in demo_models():
         found.append(demo_models()[name])
@@ -121,17 +122,30 @@ def _bare(name: str, services: Mapping[str, Service], now: datetime) -> Model:
     raise UnknownModel(f"Unknown model {name!r}.{_nearest(name, services)} %tokens models lists them.")
 
 
+def _ids(service: Service) -> Iterable[str]:
+    """What it serves, by the names one uses for it: where one deploys models oneself, those that one deployed."""
+    if service.azure:
+        return service.deployments
+    return (id for id in genai.ids(service.catalogue or service.name) if fnmatchcase(id, service.models))
+
+
 def _known(service: Service, id: str, now: datetime) -> Model | None:
-    found = genai.find(service.name, id, now)
-    return _described(service, id, found.id, found.price, found.context_window) if found is not None else None
+    model = service.deployments.get(id, id)
+    found = genai.find(service.catalogue or service.name, model, now)
+    if found is None or not fnmatchcase(found.id, service.models):
+        return None
+    return _described(service, id, found.id, found.price, found.context_window)
 
 
 def _described(service: Service, id: str, listed: str, price: Price | None, window: int | None) -> Model:
     """A model of the service; what is known of it goes by the id typed or by the one it is listed under."""
     facts: dict[str, Any] = {"context_window": window, "tokenizer": ESTIMATE}
+    provider = service.catalogue or service.name
     for row in _data()["facts"]:
-        if any(fnmatchcase(f"{service.name}/{name}".lower(), row["match"]) for name in (id, listed)):
+        if any(fnmatchcase(f"{provider}/{name}".lower(), row["match"]) for name in (id, listed)):
             facts |= {name: value for name, value in row.items() if name != "match"}
+    days = _data()["retires"].get(service.name, {})
+    facts["retires"] = next((day for pattern, day in days.items() if fnmatchcase(id, pattern)), None)
     if "images" in facts:
         facts["images"] = _image_rule(facts["images"])
     return Model(

@@ -36,12 +36,16 @@ from .wire import Node
 
 @dataclass(frozen=True, slots=True)
 class ChatCodec:
-    """Chat Completions; see ``Codec``. OpenAI demands the newer ``limit_field``, some services read only the older."""
+    """Chat Completions; see ``Codec``. OpenAI demands the newer ``limit_field``, some services read only the older.
+
+    Without ``usage_option`` a stream is not asked to state its usage: the service does so by itself, and refuses that.
+    """
 
     limit_field: str = "max_completion_tokens"
+    usage_option: bool = True
 
     def encode_request(self, request: Request) -> Json:
-        """See ``Codec``; a stream is asked to state its usage."""
+        """See ``Codec``."""
         system = [{"role": "system", "content": request.system}] if request.system.strip() else []
         body: Json = {
             "model": request.model,
@@ -49,7 +53,7 @@ class ChatCodec:
             self.limit_field: request.max_tokens,
             "stream": request.stream,
         }
-        if request.stream:
+        if request.stream and self.usage_option:
             body["stream_options"] = {"include_usage": True}
         if request.temperature is not None:
             body["temperature"] = request.temperature

@@ -210,16 +210,20 @@ def decode_served(body: Any) -> str:
 def decode_usage(body: Any) -> Usage | None:
     """The usage a service states, DeepSeek's cache hits included; None where it states none.
 
+    Google counts thoughts in the total only, and bills them as output.
+
     Raises:
         MalformedReply: a number of tokens that is no number of tokens.
     """
     if not isinstance(body, Mapping) or body.get("prompt_tokens") is None or body.get("completion_tokens") is None:
         return None
     prompt, completion = inner(body, "prompt_tokens_details"), inner(body, "completion_tokens_details")
+    read, written = tokens(body, "prompt_tokens"), tokens(body, "completion_tokens")
+    thought = max(0, tokens(body, "total_tokens") - read - written)
     return Usage(
-        input_tokens=tokens(body, "prompt_tokens"),
+        input_tokens=read,
         cache_read_tokens=tokens(prompt, "cached_tokens") or tokens(body, "prompt_cache_hit_tokens"),
         cache_write_tokens=tokens(prompt, "cache_write_tokens"),
-        output_tokens=tokens(body, "completion_tokens"),
-        reasoning_tokens=tokens(completion, "reasoning_tokens"),
+        output_tokens=written + thought,
+        reasoning_tokens=max(thought, tokens(completion, "reasoning_tokens")),
     )

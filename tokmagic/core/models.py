@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal, TypeAlias
 
 from .images import COMMON, ImageRule
 from .limits import Limit
+from .messages import NOTHING
 from .prices import Price
 
 Protocol: TypeAlias = Literal["messages", "responses", "chat"]
@@ -17,17 +20,39 @@ ESTIMATE = "estimate"
 class Service:
     """A provider as data: where it is, which protocol it speaks, which variable holds its key.
 
-    ``key_variable`` is empty where no key is needed; ``open`` services take model names that are not in the catalogue,
-    such as a local server's. ``limit_field`` is the name a Chat service gives the bound of an answer. ``embedded`` is
-    this process's own server, which no proxy may come between.
+    Attributes:
+        name: the provider's name in tokmagic.
+        protocol: the wire protocol it speaks.
+        key_variable: holds its key; empty where no key is needed.
+        token_variable: holds a token that stands in for the key and is sent as a bearer, such as Entra's.
+        key_prefixes: what its keys begin with; empty where they have no mark of their own.
+        base_url: where it is; empty for the SDK's own place.
+        url_variable: the environment variable that names another place.
+        open: takes model names that are not in the catalogue, such as a local server's.
+        catalogue: the provider under whose name its models are listed, where that is another.
+        models: a pattern of those ids of the catalogue that it serves.
+        deployments: names of one's own for its models.
+        limit_field: the name a Chat service gives the bound of an answer.
+        usage_option: whether a Chat service has to be asked to state the usage of a stream.
+        azure: Azure's arrangement of paths and keys; ``api_version`` is the one it is spoken to in.
+        embedded: this process's own server, which no proxy may come between.
     """
 
     name: str
     protocol: Protocol
     key_variable: str = ""
+    token_variable: str = ""
+    key_prefixes: tuple[str, ...] = ()
     base_url: str = ""
+    url_variable: str = ""
     open: bool = False
+    catalogue: str = ""
+    models: str = "*"
+    deployments: Mapping[str, str] = field(default_factory=lambda: NOTHING, hash=False)
     limit_field: str = "max_tokens"
+    usage_option: bool = True
+    azure: bool = False
+    api_version: str = ""
     embedded: bool = False
 
 
@@ -50,6 +75,7 @@ class Model:
         thinking_budget: whether it takes a budget for thinking, in tokens.
         extended_output_tokens: the longest answer with the provider's own switch for that; None if it has none.
         extended_output_beta: the switch: what the header of beta features has to name.
+        retires: the day from which the provider serves it no more, where one is announced.
         compacts: whether its service summarises a conversation on demand.
     """
 
@@ -67,6 +93,7 @@ class Model:
     thinking_budget: bool = False
     extended_output_tokens: int | None = None
     extended_output_beta: str = ""
+    retires: date | None = None
     compacts: bool = False
 
     @property

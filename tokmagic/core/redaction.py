@@ -39,6 +39,12 @@ class Secret:
         return bool(self._value)
 
 
+class Token(Secret):
+    """A key that ends by itself and is sent as a bearer, such as one of Entra's."""
+
+    __slots__ = ()
+
+
 def redact(text: str, secrets: Iterable[Secret] = ()) -> str:
     """The text with the given secrets, and whatever has the shape of a key, masked."""
     for secret in secrets:

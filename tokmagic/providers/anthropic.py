@@ -21,7 +21,7 @@ def anthropic_provider(service: Service, key: Secret, timeout: float) -> Transpo
         http_client=loopback_client() if service.embedded else anthropic.DefaultAsyncHttpxClient(),
     )
     return Transport(
-        name=service.name,
+        service=service,
         codec=CODECS["messages"],
         key=key,
         client=client,

@@ -16,7 +16,7 @@ def responses_provider(service: Service, key: Secret, timeout: float) -> Transpo
 
     client = openai_client(service, key, timeout)
     return Transport(
-        name=service.name,
+        service=service,
         codec=CODECS["responses"],
         key=key,
         client=client,

@@ -21,6 +21,7 @@ from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.errors import ConnectionFailed, MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
 from tokmagic.core.messages import Request
+from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret, redact
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Transport:
     """One service as its SDK reaches it.
 
     Attributes:
-        name: the provider's name, for messages.
+        service: what it is, for messages.
         codec: its protocol.
         key: must not show in a message.
         client: the SDK's asynchronous client.
@@ -78,7 +79,7 @@ class Transport:
         clock: seconds that only go forward; what is silent too long is told by it.
     """
 
-    name: str
+    service: Service
     codec: Codec
     key: Secret
     client: SDKClient
@@ -88,6 +89,11 @@ class Transport:
     connection_error: type[Exception]
     count: Callable[..., Awaitable[Any]] | None = None
     clock: Callable[[], float] = time.monotonic
+
+    @property
+    def name(self) -> str:
+        """The provider's name."""
+        return self.service.name
 
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """Send the request once; see ``Provider.stream``."""
