@@ -28,8 +28,9 @@ from tokmagic.core.counters import Counter
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model, Protocol
 from tokmagic.core.tokens import count_request
+from tokmagic.core.usage import Usage
 
-from . import responses, rules
+from . import compaction, responses, rules
 from .engine import Engine
 from .generation import Call, Generation, unless_gone
 from .listing import anthropic_model, anthropic_models, openai_model, openai_models
@@ -106,6 +107,8 @@ class App:
         try:
             body = await _body(http)
             request = _read(protocol, body)
+            if protocol == "messages":
+                request = compaction.checked(request, http.headers)
             model = self._model(protocol, request.model)
         except WireError as error:
             return refusal(protocol, error, http.headers)
@@ -153,7 +156,22 @@ class App:
             tokens = await self._count(request, counter)
         return Call(rules.fitted(request, model, tokens), model, codec, counter, tokens)
 
+    async def _summarised(self, http: HttpRequest, call: Call) -> Response:
+        """The answer to a Messages request for a compaction: the block alone, streamed or not."""
+        asked = await asyncio.to_thread(compaction.summary_call, call)
+        summary = await unless_gone(http, lambda: self._generation(asked).answer(self._engine))
+        if summary is None:
+            return Response(status_code=499)
+        answer, headers, created = compaction.as_block(summary), self._headers(http, call), int(self._clock())
+        if not call.request.stream:
+            return JSONResponse(call.codec.encode_answer(answer, created), headers=headers)
+        encoder = call.codec.encoder(answer.id, answer.model, created)
+        body = encoder.start(Usage(input_tokens=call.input_tokens)) + encoder.finish(answer)
+        return Response(body, headers=headers, media_type="text/event-stream")
+
     async def _answer(self, http: HttpRequest, call: Call) -> Response:
+        if compaction.is_on_demand(call):
+            return await self._summarised(http, call)
         generation, created, headers = self._generation(call), int(self._clock()), self._headers(http, call)
         if call.request.stream:
             return _Events(generation.stream(self._engine, created), headers=headers, media_type="text/event-stream")
