@@ -103,6 +103,7 @@ def _demo_model(id: str, row: Mapping[str, Any]) -> Model:
         max_output_tokens=row["max_output_tokens"],
         tokenizer=row["tokenizer"],
         price=Price(((0, rates),), source="play money", play=True),
+        compacts=row.get("compacts", False),
         rates=tuple(parse_limit(f"{words} for {DEMO.name}/{id}", source="provider") for words in row["rates"]),
     )
 
