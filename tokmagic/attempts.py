@@ -35,7 +35,7 @@ from tokmagic.core.replies import Reply
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
 from tokmagic.parts import Parts
-from tokmagic.providers.transport import never_connected
+from tokmagic.providers.failing import never_connected
 
 log = logging.getLogger("tokmagic")
 

@@ -49,7 +49,7 @@ async def scripted(answer):
 
 
 @asynccontextmanager
-async def service(protocol, answer, path="", **fields):
+async def served(protocol, answer, path="", **fields):
     async with scripted(answer) as (url, seen):
         provider = PROVIDERS[protocol](Service("test", protocol, base_url=url + path, **fields), Secret(KEY), 10.0)
         try:
@@ -62,9 +62,9 @@ async def service(protocol, answer, path="", **fields):
 def exchange():
     """Send one request to a service that answers so; the events, and what the service saw."""
 
-    def run(protocol, answer, *, stream=True, path="", clock=time.monotonic, **request):
+    def run(protocol, answer, *, stream=True, path="", clock=time.monotonic, service=None, **request):
         async def go():
-            async with service(protocol, answer, path) as (provider, seen):
+            async with served(protocol, answer, path, **(service or {})) as (provider, seen):
                 asked = Request("m", (user("hello"),), 50, stream=stream, **request)
                 return [event async for event in replace(provider, clock=clock).stream(asked)], seen
 

@@ -13,18 +13,18 @@ from tokmagic.core.tokens import count_request
 from tokmagic.providers.registry import PROVIDERS
 from tokmagic.tokenizers import counter
 
-from .conftest import KEY, reply, service
+from .conftest import KEY, reply, served
 
 TOOL = Tool("look", "Look up", {"type": "object", "properties": {"at": {"type": "string"}}})
 SAID = (system("Be brief."), user("How blue is the sky?"), assistant("Very."), Message("user", (Text("Why?"),)))
 
 
 def counted(protocol, request, *, answer=None, embedded=None):
-    async def scripted():
-        async with service(protocol, answer) as (provider, seen):
+    async def by_script():
+        async with served(protocol, answer) as (provider, seen):
             return await provider.count_tokens(request), seen
 
-    async def served():
+    async def by_server():
         at = Service("demo", protocol, base_url=embedded.url, embedded=True)
         provider = PROVIDERS[protocol](at, Secret(embedded.token), 10.0)
         try:
@@ -32,7 +32,7 @@ def counted(protocol, request, *, answer=None, embedded=None):
         finally:
             await provider.aclose()
 
-    return asyncio.run(scripted() if embedded is None else served())
+    return asyncio.run(by_script() if embedded is None else by_server())
 
 
 @pytest.mark.parametrize("tools", [(), (TOOL,)])

@@ -28,7 +28,7 @@ from tokmagic.core.rates import RateState
 from tokmagic.core.redaction import Secret
 from tokmagic.providers.registry import PROVIDERS, services
 
-from .conftest import KEY, events, reply, service
+from .conftest import KEY, events, reply, served
 
 PROTOCOLS = ("messages", "responses", "chat")
 
@@ -98,7 +98,7 @@ def test_a_streamed_reply_becomes_its_events(exchange, protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_the_request_is_sent_once_however_it_fails(exchange, protocol):
     async def go():
-        async with service(protocol, reply("{}", status=500)) as (provider, seen):
+        async with served(protocol, reply("{}", status=500)) as (provider, seen):
             with pytest.raises(ServerFailed):
                 [event async for event in provider.stream(Request("m", (user("x"),), 5))]
             await asyncio.sleep(0)
@@ -310,7 +310,7 @@ def test_no_part_of_a_key_is_left_where_a_message_is_shortened(exchange, protoco
 @pytest.mark.parametrize(("stream", "bounded"), [(True, True), (False, False)])
 def test_only_a_stream_may_not_be_silent_for_long(stream, bounded):
     async def go():
-        async with service("messages", reply("{}", status=500)) as (provider, seen):
+        async with served("messages", reply("{}", status=500)) as (provider, seen):
             with pytest.raises(ServerFailed):
                 [event async for event in provider.stream(Request("m", (user("x"),), 5, stream=stream))]
             return seen[0][0]

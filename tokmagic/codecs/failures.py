@@ -31,6 +31,8 @@ from .ratelimits import read_message, read_rates, retry_after
 from .wire import parse_json
 
 MAX_MESSAGE = 300
+#: How what is said of an HTML page begins.
+PAGE = "an HTML page instead of a reply"
 _QUOTA_CODES = frozenset({"insufficient_quota", "billing_error", "billing_hard_limit_reached", "insufficient_balance"})
 _QUOTA_WORDS = re.compile(
     r"credit balance|insufficient (?:balance|credit|quota)|usage limits?\b|spend(?:ing)? limit", re.I
@@ -40,6 +42,9 @@ _CONTEXT_WORDS = re.compile(
     r"prompt is too long|maximum context length|exceeds? (?:the )?(?:model's )?(?:available )?context|"
     r"input is too long|context window",
     re.I,
+)
+_KEY_WORDS = re.compile(
+    r"api[ _-]key (?:is )?(?:not valid|invalid|expired)|(?:invalid|incorrect|expired) api[ _-]key", re.I
 )
 _BY_STATUS: Mapping[int, type[ProviderError]] = {
     401: AuthenticationFailed,
@@ -103,6 +108,8 @@ def read_failure(body: Any) -> Failure:
         body = body.decode("utf-8", "replace")
     if isinstance(body, str):
         return _read_text(body)
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
     if not isinstance(body, Mapping):
         return Failure()
     inner = body.get("error")
@@ -131,12 +138,17 @@ def _read_text(text: str) -> Failure:
         value = parse_json(text)
     except ValueError:
         value = None
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping | list):
         return read_failure(value)
-    if re.match(r"\s*<(?:!doctype|html|\?xml)", text, re.I):
-        title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
-        return Failure(f"an HTML page instead of a reply{f': {title[1]}' if title else ''}")
-    return Failure(text)
+    return Failure(page_of(text) or text)
+
+
+def page_of(text: str) -> str:
+    """What to say of a text that is an HTML page, such as a proxy's; empty where it is none."""
+    if not re.match(r"\s*<(?:!doctype|html|\?xml)", text, re.I):
+        return ""
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.I | re.S)
+    return f"{PAGE}{f': {title[1].strip()}' if title else ''}"
 
 
 def _says_overloaded(said: Failure) -> bool:
@@ -147,16 +159,24 @@ def _says_overloaded(said: Failure) -> bool:
 
 
 def _kind(status: int | None, said: Failure) -> type[ProviderError]:
+    found = _by_body(status, said)
+    if found is not None:
+        return found
+    if status is not None and status >= 400:
+        return _BY_STATUS.get(status, ServerFailed if status >= 500 else RequestRejected)
+    return next((_BY_WORD[word] for word in reversed(said.words) if word in _BY_WORD), MalformedReply)
+
+
+def _by_body(status: int | None, said: Failure) -> type[ProviderError] | None:
+    """What the body tells, whatever its status; None where that is nothing."""
     refused = status is None or status < 500
     if refused and (_QUOTA_CODES.intersection(said.words) or "spend_limit" in (said.code or "")):
         return QuotaExceeded
+    if status == 400 and _KEY_WORDS.search(said.message):
+        return AuthenticationFailed
     if refused and status not in (401, 403, 429):
         if _CONTEXT_CODES.intersection(said.words) or _CONTEXT_WORDS.search(said.message):
             return ContextLengthExceeded
         if _QUOTA_WORDS.search(said.message):
             return QuotaExceeded
-    if status in _OVERLOADED and _says_overloaded(said):
-        return Overloaded
-    if status is not None and status >= 400:
-        return _BY_STATUS.get(status, ServerFailed if status >= 500 else RequestRejected)
-    return next((_BY_WORD[word] for word in reversed(said.words) if word in _BY_WORD), MalformedReply)
+    return Overloaded if status in _OVERLOADED and _says_overloaded(said) else None

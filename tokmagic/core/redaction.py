@@ -9,7 +9,7 @@ from collections.abc import Iterable
 MASK = "[key hidden]"
 
 _SHAPES = re.compile(
-    r"""\b(?:sk|pk|rk|gsk|xai|AIza|ghp|hf)[-_][A-Za-z0-9_-]{12,}   # the shapes of well-known services
+    r"""\b(?:(?:sk|pk|rk|gsk|xai|ghp|hf)[-_]|AIza)[A-Za-z0-9_-]{12,}   # the shapes of well-known services
       | (?<=Bearer\ )[A-Za-z0-9._~+/=-]{8,}
       | (?<=api[-_]key[=:\ ])\s*[A-Za-z0-9._~+/=-]{8,}""",
     re.VERBOSE,

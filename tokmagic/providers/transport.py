@@ -15,14 +15,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tokmagic.codecs import Codec, StreamDecoder
-from tokmagic.codecs.failures import one_line
 from tokmagic.codecs.ratelimits import read_rates
 from tokmagic.codecs.sse import SSEDecoder
-from tokmagic.core.errors import ConnectionFailed, MalformedReply, ProviderError, StreamBroken
+from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Service
-from tokmagic.core.redaction import Secret, redact
+from tokmagic.core.redaction import Secret
+
+from .failing import Failing, request_id
 
 if TYPE_CHECKING:
     import httpx2
@@ -95,26 +96,27 @@ class Transport:
         """The provider's name."""
         return self.service.name
 
+    @property
+    def _failing(self) -> Failing:
+        return Failing(self.service, self.key, str(self.client.base_url))
+
     async def stream(self, request: Request) -> AsyncGenerator[StreamEvent]:
         """Send the request once; see ``Provider.stream``."""
         import httpx2
 
-        began = False
+        response: Response | None = None
         try:
-            async with self._send(request) as response:
-                began = True
-                async with aclosing(self._events(response)) as events:
-                    async for event in events:
-                        yield event
+            async with self._send(request) as response, aclosing(self._events(response)) as events:
+                async for event in events:
+                    yield event
         except self.status_error as error:
-            raise self._typed(error) from None
+            raise self._failing.refused(self.codec, error) from None
         except (self.connection_error, httpx2.HTTPError) as error:
-            raise self._lost(error, began) from None
-        except ProviderError:
-            raise
+            raise identified(self._failing.lost(error, response is not None), response) from None
+        except ProviderError as error:
+            raise identified(error, response) from None
         except Exception as error:  # noqa: BLE001 - whatever else an SDK raises ends as one line, without its frames
-            what = self._shown(f"{type(error).__name__}: {error}")
-            raise StreamBroken(f"{self.name}: the call failed in its SDK ({what}).", provider=self.name) from None
+            raise identified(self._failing.inside(error), response) from None
 
     async def count_tokens(self, request: Request) -> int | None:
         """Ask for the input's tokens; see ``Provider.count_tokens``."""
@@ -131,9 +133,9 @@ class Transport:
                 extra_query=dict(request.extras.query) or None,
             )
         except self.status_error as error:
-            raise self._typed(error) from None
+            raise self._failing.refused(self.codec, error) from None
         except self.connection_error as error:
-            raise self._lost(error, began=False) from None
+            raise self._failing.lost(error, began=False) from None
         tokens = getattr(answer, "input_tokens", None)
         if not isinstance(tokens, int):
             raise MalformedReply(f"{self.name} answered with something that is no count.", provider=self.name)
@@ -182,48 +184,27 @@ class Transport:
             for name, data in sse.feed(chunk):
                 yield from decoder.feed(name, data)
         except ProviderError as error:
-            raise self._named(error) from None
+            raise self._failing.named(error) from None
 
     async def _whole(self, response: Response) -> AsyncGenerator[StreamEvent]:
         body = await response.read()
         try:
             answer = self.codec.decode_answer(json.loads(body))
         except ValueError:
-            start = self._shown(body[:1_000].decode("utf-8", "replace"))[:80]
-            raise MalformedReply(
-                f"{self.name} answered with something that is no reply: {start!r}", provider=self.name
-            ) from None
+            raise self._failing.nonsense(body[:1_000].decode("utf-8", "replace")) from None
         except ProviderError as error:
-            raise self._named(error) from None
+            raise self._failing.named(error) from None
         yield Started(answer.id, answer.model, answer.usage, read_rates(response.headers))
         if answer.text:
             yield TextDelta(answer.text)
         yield Finished(answer)
 
-    def _typed(self, error: Any) -> ProviderError:
-        response = error.response
-        body = redact(response.text, (self.key,))
-        return self._named(self.codec.decode_error(error.status_code, body, response.headers))
 
-    def _named(self, error: ProviderError) -> ProviderError:
-        """The codec's error in this service's name, without the codec's frames: their variables hold the reply."""
-        error.provider = self.name
-        error.args = (redact(f"{self.name}: {error.args[0]}", (self.key,)),)
-        return error.with_traceback(None)
-
-    def _lost(self, error: Exception, began: bool) -> ProviderError:
-        cause = error.__cause__ or error
-        what = self._shown(str(cause) or type(cause).__name__)
-        if began:
-            return StreamBroken(f"{self.name}: the connection was lost in the reply ({what}).", provider=self.name)
-        if never_connected(cause):
-            return ConnectionFailed(
-                f"{self.name}: no connection ({what}). Is {self.client.base_url} reachable?", provider=self.name
-            )
-        return StreamBroken(f"{self.name}: the connection was lost before a reply ({what}).", provider=self.name)
-
-    def _shown(self, text: str) -> str:
-        return one_line(redact(text, (self.key,)))
+def identified(error: ProviderError, response: Response | None) -> ProviderError:
+    """The error with the service's id of the request, where a reply began."""
+    if response is not None and error.request_id is None:
+        error.request_id = request_id(response.headers)
+    return error
 
 
 def _with_rates(event: StreamEvent, response: Response) -> StreamEvent:
@@ -245,20 +226,6 @@ def loopback_client() -> httpx2.AsyncClient:
     import httpx2
 
     return httpx2.AsyncClient(trust_env=False, verify=False)
-
-
-def never_connected(cause: BaseException) -> bool:
-    """Whether the failure came before a byte of the request could be sent."""
-    import httpx2
-
-    return isinstance(
-        cause,
-        httpx2.ConnectError
-        | httpx2.ConnectTimeout
-        | httpx2.PoolTimeout
-        | httpx2.ProxyError
-        | httpx2.UnsupportedProtocol,
-    )
 
 
 def merged(events: Iterable[StreamEvent]) -> Iterable[StreamEvent]:
