@@ -127,7 +127,6 @@ def test_more_connections_than_twice_that_are_closed_unread() -> None:
         place = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         kept = [stack.enter_context(socket.create_connection(place)) for _ in range(4)]
         beyond = stack.enter_context(socket.create_connection(place))
-        with pytest.raises(ConnectionResetError):
-            assert beyond.recv(1) == b""
+        assert beyond.recv(1) == b""
         kept[0].sendall(b"GET /v1/models HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
         assert kept[0].recv(12) == b"HTTP/1.1 403"

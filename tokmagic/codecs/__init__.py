@@ -60,6 +60,9 @@ class StreamEncoder(Protocol):
     def start(self, usage: Usage) -> bytes:
         """The opening events; ``usage`` states the input."""
 
+    def ping(self) -> bytes:
+        """A sign of life while there is nothing to say."""
+
     def reasoning(self, text: str) -> bytes:
         """A piece of what is thought before the answer."""
 

@@ -39,7 +39,11 @@ class MessagesEncoder:
             "stop_sequence": None,
             "usage": encode_usage(usage) | {"output_tokens": 1},
         }
-        return _encode({"type": "message_start", "message": message}) + _encode({"type": "ping"})
+        return _encode({"type": "message_start", "message": message}) + self.ping()
+
+    def ping(self) -> bytes:
+        """See ``StreamEncoder``."""
+        return _encode({"type": "ping"})
 
     def reasoning(self, text: str) -> bytes:
         """See ``StreamEncoder``."""

@@ -28,7 +28,7 @@ from .chat_messages import (
     encode_usage,
 )
 from .failures import failure, one_line
-from .sse import encode_event
+from .sse import KEEP_ALIVE, encode_event
 from .wire import compact_json, parse_json, place
 
 DONE = "[DONE]"
@@ -169,6 +169,10 @@ class ChatEncoder:
     def start(self, usage: Usage) -> bytes:
         """See ``StreamEncoder``; this protocol states the input only at the end."""
         return self._choice({"role": "assistant", "content": "", "refusal": None})
+
+    def ping(self) -> bytes:
+        """See ``StreamEncoder``; this protocol has no event for it."""
+        return KEEP_ALIVE
 
     def reasoning(self, text: str) -> bytes:
         """See ``StreamEncoder``."""

@@ -16,7 +16,7 @@ from tokmagic.core.usage import Usage
 from . import Json, WireError
 from .responses_answers import ended, response, status_of
 from .responses_items import item_id, message_item, output_item, reasoning_item, text_part
-from .sse import encode_event
+from .sse import KEEP_ALIVE, encode_event
 from .wire import compact_json
 
 _TEXT, _SUMMARY = "response.output_text.delta", "response.reasoning_summary_text.delta"
@@ -38,6 +38,10 @@ class ResponsesEncoder:
         """See ``StreamEncoder``; this protocol states the input only at the end."""
         created = self._event("response.created", response=self._response)
         return created + self._event("response.in_progress", response=self._response)
+
+    def ping(self) -> bytes:
+        """See ``StreamEncoder``; this protocol has no event for it."""
+        return KEEP_ALIVE
 
     def reasoning(self, text: str) -> bytes:
         """See ``StreamEncoder``."""

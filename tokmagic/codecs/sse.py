@@ -13,6 +13,8 @@ ServerSentEvent: TypeAlias = tuple[str, str]
 
 #: What an event without a name is called.
 UNNAMED = "message"
+#: A comment, which readers pass over: a sign of life where the protocol has no event for one.
+KEEP_ALIVE = b": keep-alive\n\n"
 _BOM = b"\xef\xbb\xbf"
 
 

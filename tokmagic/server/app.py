@@ -8,16 +8,14 @@ ends, however it ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from tokmagic.codecs import Codec, Json, WireError
 from tokmagic.codecs.ratelimits import anthropic_headers, openai_headers
@@ -32,23 +30,36 @@ from tokmagic.core.usage import Usage
 
 from . import compaction, responses, rules
 from .engine import Engine
+from .faults import NO_FAULTS, FaultPlan
+from .faulty import Events, Faulty
 from .generation import Call, Generation, unless_gone
 from .listing import anthropic_model, anthropic_models, openai_model, openai_models
 from .rates import Buckets
 from .refusals import id_headers, protocol_of, refusal
+
+#: Seconds of silence in a stream that are covered by a sign of life.
+KEEP_ALIVE_SECONDS = 10.0
 
 
 class App:
     """The models that are served, their limits, and what answers for them. ``clock`` gives seconds of the epoch."""
 
     def __init__(
-        self, models: Iterable[Model], counter: Callable[[str], Counter], engine: Engine, clock: Callable[[], float]
+        self,
+        models: Iterable[Model],
+        counter: Callable[[str], Counter],
+        engine: Engine,
+        clock: Callable[[], float],
+        faults: FaultPlan = NO_FAULTS,
+        keep_alive: float = KEEP_ALIVE_SECONDS,
     ) -> None:
         self._models = {(model.protocol, model.id): model for model in models}
         self._buckets = {key: Buckets(model.rates, clock) for key, model in self._models.items()}
         self._counter = counter
         self._engine = engine
         self._clock = clock
+        self._faulty = Faulty(faults)
+        self._keep_alive = keep_alive
 
     def asgi(self) -> Starlette:
         """The ASGI application; who may use it is not its business."""
@@ -114,7 +125,9 @@ class App:
             return refusal(protocol, error, http.headers)
         codec = ResponsesCodec(responses.settings_of(body)) if protocol == "responses" else CODECS[protocol]
         admitted = await self._admitted(http, request, model, codec)
-        return await self._answer(http, admitted) if isinstance(admitted, Call) else admitted
+        if not isinstance(admitted, Call):
+            return admitted
+        return await self._faulty.answer(http, admitted, lambda: self._answer(http, admitted))
 
     async def _compact(self, http: HttpRequest) -> Response:
         """A summary is an answer like any other: counted, limited and ended when nobody waits for it."""
@@ -174,7 +187,8 @@ class App:
             return await self._summarised(http, call)
         generation, created, headers = self._generation(call), int(self._clock()), self._headers(http, call)
         if call.request.stream:
-            return _Events(generation.stream(self._engine, created), headers=headers, media_type="text/event-stream")
+            events = generation.stream(self._engine, created, self._keep_alive)
+            return Events(events, headers=headers, media_type="text/event-stream")
         body = await unless_gone(http, lambda: generation.whole(self._engine, created))
         return JSONResponse(body, headers=headers) if body is not None else Response(status_code=499)
 
@@ -210,14 +224,6 @@ class App:
 
 def _read(protocol: Protocol, body: Json) -> Request:
     return responses.read_request(body) if protocol == "responses" else CODECS[protocol].decode_request(body)
-
-
-class _Events(StreamingResponse):
-    """A stream whose source is closed in the moment in which the client goes, wherever it stands."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with aclosing(cast("AsyncGenerator[bytes]", self.body_iterator)):
-            await super().__call__(scope, receive, send)
 
 
 async def _body(http: HttpRequest) -> dict[str, Any]:

@@ -72,7 +72,8 @@ class Door:
             return _bound(socket.socket(family, kind, protocol), address)
         except OSError as error:
             raise ConfigurationError(
-                f"Cannot listen on {self.host} port {self.port} ({error.strerror}): name another with --port, or 0 for a free one."
+                f"Cannot listen on {self.host} port {self.port} ({error.strerror}): "
+                "name another with --port, or 0 for a free one."
             ) from None
 
     def names(self, port: int) -> Names:

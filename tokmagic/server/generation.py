@@ -28,6 +28,7 @@ from tokmagic.core.usage import Usage
 from .asks import asks_of
 from .engine import Called, Engine, Output, Piece
 from .seals import seal
+from .waiting import with_signs
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -73,14 +74,17 @@ class Generation:
         self._thought = 0
         self._reason: StopReason = "end"
 
-    async def stream(self, engine: Engine, created: int) -> AsyncGenerator[bytes]:
-        """The answer as server-sent events, each batch of the engine in one piece."""
+    async def stream(self, engine: Engine, created: int, keep_alive: float) -> AsyncGenerator[bytes]:
+        """The answer as server-sent events, each batch of the engine in one piece.
+
+        An engine that is silent for ``keep_alive`` seconds is covered by a sign of life.
+        """
         encoder = self._call.codec.encoder(self._id, self._call.model.id, created)
         yield encoder.start(Usage(input_tokens=self._call.input_tokens))
         try:
-            async with aclosing(self._outputs(engine)) as batches:
-                async for outputs in batches:
-                    yield b"".join(self._encoded(encoder, outputs))
+            async with aclosing(self._outputs(engine)) as batches, aclosing(with_signs(batches, keep_alive)) as heard:
+                async for outputs in heard:
+                    yield encoder.ping() if outputs is None else b"".join(self._encoded(encoder, outputs))
                     await asyncio.sleep(0)
         except Exception:  # noqa: BLE001 - whatever fails in an engine ends the answer with an error event
             _LOG.exception("The engine failed in mid-answer")

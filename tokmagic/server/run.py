@@ -21,10 +21,11 @@ from tokmagic.core.counters import Counter
 from tokmagic.core.errors import TokmagicError
 from tokmagic.core.models import Model
 
-from .app import App
+from .app import KEEP_ALIVE_SECONDS, App
 from .demo import DemoEngine
 from .door import LOOPBACK_DOOR, Door
 from .engine import Engine
+from .faults import NO_FAULTS, FaultPlan
 from .guard import Guard
 
 START_SECONDS = 20.0
@@ -83,6 +84,8 @@ def start_server(
     clock: Callable[[], float] = time.time,
     engine: Engine | None = None,
     door: Door = LOOPBACK_DOOR,
+    faults: FaultPlan = NO_FAULTS,
+    keep_alive: float = KEEP_ALIVE_SECONDS,
 ) -> EmbeddedServer:
     """Serve the models, on loopback unless the door is elsewhere.
 
@@ -93,6 +96,8 @@ def start_server(
         clock: seconds of the epoch, for the per-minute limits.
         engine: what answers; the demo engine if None.
         door: where to listen and whom to let in.
+        faults: what goes wrong on purpose.
+        keep_alive: seconds of silence in a stream that are covered by a sign of life.
 
     Raises:
         ConfigurationError: the port is in use.
@@ -100,7 +105,7 @@ def start_server(
     """
     listener, token = door.listen(), door.key()
     names = door.names(listener.getsockname()[1])
-    app = App(models, counter, engine or DemoEngine(pace), clock).asgi()
+    app = App(models, counter, engine or DemoEngine(pace), clock, faults, keep_alive).asgi()
     guard = Guard(app, token=token, names=names, max_body=door.max_body, max_running=door.max_running)
     server = _Server(_config(guard, 2 * door.max_running))
     thread = threading.Thread(target=_run, args=(server, listener), name="tokmagic-server", daemon=True)
