@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -14,15 +15,18 @@ from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
-from tokmagic.core.errors import StreamBroken
+from tokmagic.core.errors import ConfigurationError, StreamBroken
 from tokmagic.core.events import Event
 from tokmagic.core.limits import Limit
+from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message, as_messages, system
 from tokmagic.core.models import Model
 from tokmagic.core.replies import Reply
+from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.words import parse_limit
 from tokmagic.corridor import Passage, Quote
+from tokmagic.mapping import AT_ONCE, Call, MapPassage
 from tokmagic.options import SPLIT, CallOptions, ClientOptions, chain_of, compacting_of, merge
 from tokmagic.parts import Parts, shared_parts
 from tokmagic.splitting import SplitPassage
@@ -140,6 +144,45 @@ class AsyncClient:
             async for _ in events:
                 pass
         return len(thread.compactions) > before
+
+    def mapping(
+        self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]
+    ) -> MapPassage:
+        """The calls of ``map``, to be watched or made by a face of its own."""
+        if options.get("thread") is not None or self.options.get("thread") is not None:
+            raise ConfigurationError("Rows are asked each by itself: leave thread out.")
+        options.setdefault("replay", self.options.get("replay", True))
+
+        def make(prompt: str, first: bool) -> Call:
+            return self._passage(prompt, {**options} if first else {**options, "fresh": False})
+
+        return MapPassage(make, prompts(template, rows), at_once)
+
+    async def map(
+        self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]
+    ) -> Replies:
+        """Ask the same of many rows: each is a call of its own, a few at a time, paced and in the book.
+
+        Answers are kept, so a second run asks only the rows that have none yet; ``fresh=True`` asks all of them again.
+
+        Args:
+            template: the prompt, with ``{{name}}`` where a row's value goes; nothing in it is evaluated.
+            rows: mappings, or a table; or single values, where the template has one name.
+            at_once: so many calls go together, at most.
+            options: see ``CallOptions``.
+
+        Returns:
+            For each row its reply, or the error it ended in. Where a budget ends, so do the rows.
+
+        Raises:
+            InvalidPrompt: a row lacks a name of the template; nothing was sent.
+            TokmagicError: what refuses every row, where not one was answered.
+        """
+        passage = self.mapping(template, rows, at_once, **options)
+        async with aclosing(passage.run()) as events:
+            async for _ in events:
+                pass
+        return passage.replies
 
     def conversation(self, name: str = "") -> Conversation:
         """A new thread, to be passed as ``thread=``."""

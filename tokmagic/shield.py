@@ -1,9 +1,9 @@
-"""What a call has begun in the book it ends there: work in a thread that no cancellation leaves in the middle."""
+"""What a call has begun in the book it ends there: no cancellation leaves work in the middle."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any, TypeVar
 
@@ -30,3 +30,15 @@ async def to_the_end(act: Callable[..., T], *args: Any) -> T:
         task.uncancel()
         task.cancel()
     return work.result()
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Stop what still runs of the tasks and wait until it has; what they raise is dropped."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        with CancelScope(shield=True):
+            await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()

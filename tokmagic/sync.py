@@ -10,11 +10,11 @@ import atexit
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 import anyio
 from anyio.from_thread import BlockingPortal
@@ -25,11 +25,14 @@ from tokmagic.core.book import Entry
 from tokmagic.core.errors import Interrupted, StreamBroken, TokmagicError
 from tokmagic.core.events import Event, ReasoningDelta, TextDelta
 from tokmagic.core.limits import Limit
+from tokmagic.core.mapped import Replies
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.corridor import Quote
+from tokmagic.mapping import AT_ONCE
 from tokmagic.options import CallOptions, ClientOptions
 from tokmagic.parts import Parts
+from tokmagic.progress import follower
 
 #: Seconds between looks at pending signals where a blocked thread cannot be woken by one.
 TICK = 0.1
@@ -184,6 +187,23 @@ class Client:
         if events.reply is None:
             raise StreamBroken("The call ended without a reply.")
         return events.reply
+
+    def map(
+        self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]
+    ) -> Replies:
+        """Ask the same of many rows and show how far it is; see ``AsyncClient.map``.
+
+        Raises:
+            Interrupted: stopped by hand; what was answered is kept for the next run.
+        """
+        passage, shown = self._client.mapping(template, rows, at_once, **options), follower()
+        try:
+            with Stream(AsyncStream(passage)) as events:
+                for event in events.ticks(TICK):
+                    shown.take(event)
+        except Interrupted:
+            raise Interrupted(passage.so_far()) from None
+        return passage.replies
 
     def quote(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Quote:
         """What the call would take and cost; sends nothing."""

@@ -1,0 +1,119 @@
+"""How far many rows are, while a caller waits: one line that is written over, and whatever display took its place.
+
+A display is made for each run by the factory that was last given to ``use``; the notebook gives its own.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Protocol, TextIO
+
+from tokmagic.core.events import Event, Notice, Progress, Retrying, Waiting
+from tokmagic.core.redaction import redact
+from tokmagic.core.spans import show_seconds
+
+#: Seconds between drawings.
+PAUSE = 0.2
+WIDTH = 24
+
+
+class Display(Protocol):
+    """Shows one run."""
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """So many of all are done; ``text`` says it, with what else there is to say, in one line."""
+
+    def note(self, text: str) -> None:
+        """Something to know, in one line."""
+
+
+class Follower:
+    """Turns the events of a run into a display, a few times a second.
+
+    Args:
+        display: what shows it.
+        clock: seconds, rising.
+    """
+
+    def __init__(self, display: Display, clock: Callable[[], float] = time.monotonic) -> None:
+        self._display = display
+        self._clock = clock
+        self._began = clock()
+        self._drawn = float("-inf")
+        self._progress = Progress(0, 0)
+        self._reason = ""
+
+    def take(self, event: Event | None) -> None:
+        """Take in one event; None says that time has passed without one."""
+        match event:
+            case Progress():
+                self._progress, self._reason = event, ""
+            case Waiting() | Retrying():
+                self._reason = event.reason
+            case Notice():
+                self._display.note(_line(event.text))
+        at = self._clock()
+        if self._progress.done == self._progress.total or at - self._drawn >= PAUSE:
+            self._drawn = at
+            self._display.show(self._progress.done, self._progress.total, self._text(at - self._began))
+
+    def _text(self, seconds: float) -> str:
+        done, total = self._progress.done, self._progress.total
+        text = f"{done:,} of {total:,} rows · {show_seconds(seconds)}"
+        if 0 < done < total:
+            text += f" · about {show_seconds(seconds / done * (total - done))} left"
+        return f"{text} · waiting: {_line(self._reason)}" if self._reason else text
+
+
+class LineDisplay:
+    """One line that is written over, where that works; else nothing but the notes.
+
+    Args:
+        out: a terminal, or a notebook's output.
+        rewrites: whether a line can be written over there.
+    """
+
+    def __init__(self, out: TextIO, *, rewrites: bool) -> None:
+        self._out = out
+        self._rewrites = rewrites
+        self._width = 0
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """Write the line over what it was; the last one stays."""
+        if not self._rewrites:
+            return
+        full = WIDTH * done // total if total else WIDTH
+        line = f"{'━' * full}{'─' * (WIDTH - full)} {text}"
+        self._out.write(f"\r{line.ljust(self._width)}{chr(10) if done == total else ''}")
+        self._out.flush()
+        self._width = len(line)
+
+    def note(self, text: str) -> None:
+        """Write it on a line of its own."""
+        self._out.write(f"\r{f'! {text}'.ljust(self._width)}\n" if self._rewrites else f"! {text}\n")
+
+
+def line_display() -> Display:
+    """On a terminal the error stream; in a notebook its output."""
+    in_notebook = type(sys.stdout).__module__.startswith("ipykernel.")
+    return LineDisplay(sys.stdout if in_notebook else sys.stderr, rewrites=in_notebook or sys.stderr.isatty())
+
+
+_factory: Callable[[], Display] = line_display
+
+
+def use(factory: Callable[[], Display]) -> None:
+    """Make displays by that function from now on."""
+    global _factory  # noqa: PLW0603 - one display per process
+    _factory = factory
+
+
+def follower() -> Follower:
+    """A follower over a new display."""
+    return Follower(_factory())
+
+
+def _line(text: str) -> str:
+    return " ".join(redact(text).split())
