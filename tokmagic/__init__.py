@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tokmagic.api import usage as usage
     from tokmagic.client import AsyncClient as AsyncClient
     from tokmagic.conversation import Conversation as Conversation
+    from tokmagic.core.compaction import Compacting as Compacting
     from tokmagic.core.errors import BudgetExceeded as BudgetExceeded
     from tokmagic.core.errors import ConfigurationError as ConfigurationError
     from tokmagic.core.errors import Interrupted as Interrupted
@@ -62,6 +63,7 @@ _HOMES = {
     "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
     "tokmagic.corridor": ("Quote",),
+    "tokmagic.core.compaction": ("Compacting",),
     "tokmagic.core.errors": (
         "BudgetExceeded",
         "ConfigurationError",

@@ -27,6 +27,7 @@ from tokmagic.core.messages import (
     system,
     user,
 )
+from tokmagic.core.summarising import headed
 from tokmagic.core.tokens import count_request
 from tokmagic.tokenizers import counter
 
@@ -142,6 +143,7 @@ def test_a_block_of_the_service_goes_back_as_it_came():
         (Compaction("They talked."), "end", ""),
         (Compaction("", "openai", '{"type":"compaction"}'), "compaction", ""),
         (Compaction(" \n"), "end", "empty"),
+        (Compaction(headed("")), "end", "empty"),
         (Compaction("They talked of"), "max_tokens", "not whole (max tokens)"),
         (Compaction("I cannot."), "refusal", "not whole (refusal)"),
         (Compaction("They ta"), "interrupted", "not whole (interrupted)"),

@@ -20,7 +20,7 @@ from .messages import Compaction, Image, Message, Reasoning, Tool, ToolCall, Too
 from .models import Model
 from .prices import MILLION, Price
 from .replies import StopReason
-from .summarising import SUMMARY_PROMPT
+from .summarising import SUMMARY_PROMPT, headless
 from .tokens import count_message, count_request
 
 #: When: by size, by what it saves, in any case, or never.
@@ -203,7 +203,7 @@ def objection(plan: CompactionPlan, summary: Compaction, ended: StopReason, coun
         ended: why the answer ended that it came in.
         counter: of the model's tokenizer.
     """
-    if not summary.text.strip() and not summary.raw:
+    if not headless(summary.text) and not summary.raw:
         return "the summary is empty"
     if ended not in _WHOLE:
         return f"the summary is not whole ({ended.replace('_', ' ')})"
