@@ -13,6 +13,5 @@ def explain_retired(error: ProviderError, model: Model) -> None:
     """Add the day of the model's end to a refusal that may be due to it."""
     if error.status in GONE and model.retires is not None:
         said = str(error.args[0]).rstrip(".")
-        error.args = (
-            f"{said}. {model.name} is served until {model.retires} only: name a newer model (%tokens models lists them).",
-        )
+        ended = f"{model.name} is served until {model.retires} only"
+        error.args = (f"{said}. {ended}: name a newer model (%tokens models lists them).",)
