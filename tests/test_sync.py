@@ -13,7 +13,8 @@ import pytest
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, LedgerError
 from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
 from tokmagic.ledgers.sqlite import SQLiteLedger
-from tokmagic.sync import Client, Mailbox
+from tokmagic.mailbox import Mailbox
+from tokmagic.sync import Client
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
 

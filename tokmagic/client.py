@@ -11,12 +11,12 @@ from typing import Any, Self, Unpack, cast
 
 from anyio import to_thread
 
+from tokmagic.allowance import count_call, limits_around
 from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import ConfigurationError, StreamBroken
-from tokmagic.core.events import Event
 from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message, as_messages, system
@@ -24,38 +24,27 @@ from tokmagic.core.models import Model
 from tokmagic.core.replies import Reply
 from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
+from tokmagic.core.toolcalls import closed
 from tokmagic.core.words import parse_limit
 from tokmagic.corridor import Passage, Quote
 from tokmagic.mapping import AT_ONCE, Call, MapPassage
-from tokmagic.options import SPLIT, CallOptions, ClientOptions, chain_of, compacting_of, merge
+from tokmagic.options import (
+    SPLIT,
+    CallOptions,
+    ClientOptions,
+    ToolOptions,
+    chain_of,
+    compacting_of,
+    merge,
+    parted_options,
+)
 from tokmagic.parts import Parts, shared_parts
 from tokmagic.splitting import SplitPassage
+from tokmagic.streams import AsyncStream, AsyncToolRunner
+from tokmagic.toolrun import ToolRun
+from tokmagic.tools import tool_run
 
 Prompt = str | Message | list[Message] | list[dict[str, Any]]
-
-
-class AsyncStream:
-    """One call under way: iterate its events inside ``async with``; ``reply`` is there afterwards."""
-
-    def __init__(self, passage: Passage | SplitPassage | CompactingPassage | ThreadCompaction) -> None:
-        self._passage = passage
-        self._events = passage.run()
-
-    @property
-    def reply(self) -> Reply | None:
-        """The reply; after an interrupt what had arrived; None while nothing was sent."""
-        return self._passage.reply
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._events.aclose()
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._events
 
 
 class AsyncClient:
@@ -184,6 +173,26 @@ class AsyncClient:
                 pass
         return passage.replies
 
+    def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> AsyncToolRunner:
+        """A run in which the tools that the model calls are run, until it is done.
+
+        Args:
+            prompt: text, or messages.
+            options: see ``ToolOptions``.
+
+        Raises:
+            ConfigurationError: an option that cannot be used, or a function that is no tool.
+            InvalidPrompt: nothing to send.
+        """
+        return AsyncToolRunner(self.tool_run(prompt, options), self.parts)
+
+    def tool_run(self, prompt: Prompt, options: ToolOptions) -> ToolRun:
+        """The state of such a run, for a face of its own."""
+        own = self._limits(options.pop("limits", ()), "cell")
+        asked, call = parted_options(options)
+        merged = cast("ToolOptions", {**merge(self.options, call), **asked})
+        return tool_run(self.parts, self._walk, as_messages(prompt), merged, self.limits, own)
+
     def conversation(self, name: str = "") -> Conversation:
         """A new thread, to be passed as ``thread=``."""
         return Conversation(name)
@@ -211,8 +220,13 @@ class AsyncClient:
         return self.parts.ledger.entries(most=most)
 
     def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
+        passage = self._walk(as_messages(prompt), options)
+        count_call(passage)
+        return passage
+
+    def _walk(self, turns: tuple[Message, ...], options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
         merged, limits = self._merged(options)
-        thread, head, turns = merged.get("thread"), _head(merged), as_messages(prompt)
+        thread, head = merged.get("thread"), _head(merged)
         make = partial(self._call, turns=turns, limits=limits)
         if not thread or compacting_of(merged).mode == "off":
             return make((*head, *(thread.messages if thread else ()), *turns), merged)
@@ -221,6 +235,7 @@ class AsyncClient:
     def _call(
         self, said: tuple[Message, ...], options: CallOptions, *, turns: tuple[Message, ...], limits: list[Limit]
     ) -> Passage | SplitPassage:
+        said = closed(said)
         if options.get("truncate") != SPLIT:
             return Passage(self.parts, options, said, turns, limits)
         return SplitPassage(self.parts, partial(self._part, turns=turns, limits=limits), options, said)
@@ -234,7 +249,7 @@ class AsyncClient:
         return Passage(self.parts, options, said, said, limits, "compaction")
 
     def _merged(self, options: CallOptions) -> tuple[CallOptions, list[Limit]]:
-        limits = [*self.limits, *self._limits(options.pop("limits", ()), "cell")]
+        limits = [*self.limits, *self._limits(options.pop("limits", ()), "cell"), *limits_around()]
         return merge(self.options, options), limits
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
@@ -74,12 +74,19 @@ def function_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Functio
     Raises:
         ConfigurationError: one cannot be described, or two have the same name.
     """
-    found: dict[str, Function] = {}
-    for function in functions:
-        described = as_function(function)
-        if described.tool.name in found:
-            raise ConfigurationError(f"Two tools are named {described.tool.name}: rename one.")
-        found[described.tool.name] = described
+    found = [as_function(function) for function in functions]
+    _require_distinct([function.tool.name for function in found])
+    return {function.tool.name: function for function in found}
+
+
+def described(tools: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
+    """The tools as they are described to a model.
+
+    Raises:
+        ConfigurationError: a function cannot be described, or two have the same name.
+    """
+    found = [tool if isinstance(tool, Tool) else as_function(tool).tool for tool in tools]
+    _require_distinct([tool.name for tool in found])
     return found
 
 
@@ -101,6 +108,12 @@ def as_function(function: Callable[..., Any]) -> Function:
     description, of_argument = _documented(function)
     schema = _schema(name, function, of_argument)
     return Function(Tool(name, description, schema), inspect.iscoroutinefunction(function), function)
+
+
+def _require_distinct(names: Sequence[str]) -> None:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise ConfigurationError(f"Two tools are named {name}: rename one.")
 
 
 def _schema(name: str, function: Callable[..., Any], of_argument: Mapping[str, str]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict, cast
 
@@ -13,9 +13,10 @@ from tokmagic.core.compaction import Compacting, mode_named
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.fitting import OFF
 from tokmagic.core.limits import Limit
-from tokmagic.core.messages import Extras
+from tokmagic.core.messages import Extras, Tool, ToolCall
 from tokmagic.core.planning import Wishes
 from tokmagic.core.truncation import STRATEGIES
+from tokmagic.functions import described
 
 #: Fields of a request's body that its plan rests on. Set past the plan, they would let a call cost more than its hold.
 PLANNED = frozenset(
@@ -84,9 +85,25 @@ class CallOptions(ClientOptions, total=False):
     Attributes:
         model: ``provider/model``, or a bare name; of several (a list, or with commas) the next one is asked where one
             fails for good.
+        tools: functions, or descriptions of such, that the model may ask to be called; ``run_tools`` calls them.
     """
 
     model: str | Sequence[str] | None
+    tools: Sequence[Tool | Callable[..., Any]] | None
+
+
+class ToolOptions(CallOptions, total=False):
+    """What may be said about a run of tools: what each of its calls takes, with ``limits`` per call for the whole run.
+
+    Attributes:
+        max_iterations: turns of the model, at most.
+        output: a pydantic model, dataclass or other type that the last answer must have; it is on ``reply.output``.
+        confirm: is asked, with each call a model makes, whether to make it.
+    """
+
+    max_iterations: int | None
+    output: Any
+    confirm: Callable[[ToolCall], Any] | None
 
 
 def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
@@ -109,6 +126,8 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     if options.get("timeout") == 0:
         raise ConfigurationError("timeout is a number of seconds above 0, not 0.")
     _named(options.get("model"))
+    if tools := options.get("tools"):
+        options["tools"] = described(tools)
     compacting_of(options)
     _sendable(options)
     strategy = options.get("truncate") or DEFAULT_TRUNCATION
@@ -116,6 +135,14 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     if strategy not in ways:
         raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(ways)}.")
     return options
+
+
+def parted_options(options: ToolOptions) -> tuple[ToolOptions, CallOptions]:
+    """What is said about a run itself, its tools among it, and what about each of its calls."""
+    own = (ToolOptions.__optional_keys__ - CallOptions.__optional_keys__) | {"tools"}
+    asked = {name: value for name, value in options.items() if name in own}
+    call = {name: value for name, value in options.items() if name not in own}
+    return cast("ToolOptions", asked), cast("CallOptions", call)
 
 
 def chain_of(options: CallOptions) -> tuple[str | None, ...]:
@@ -150,6 +177,7 @@ def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
         truncate=options.get("truncate") or DEFAULT_TRUNCATION,
         extended_output=options.get("extended_output") is True,
         temperature=options.get("temperature"),
+        tools=tuple(described(options.get("tools") or ())),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=options.get("stream") is not False,
         extras=Extras(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
@@ -19,74 +18,25 @@ from typing import Any, Self, Unpack
 import anyio
 from anyio.from_thread import BlockingPortal
 
-from tokmagic.client import AsyncClient, AsyncStream, Prompt
+from tokmagic.client import AsyncClient, Prompt
 from tokmagic.conversation import Conversation
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import Interrupted, StreamBroken, TokmagicError
-from tokmagic.core.events import Event, ReasoningDelta, TextDelta
+from tokmagic.core.events import Event
 from tokmagic.core.limits import Limit
+from tokmagic.core.messages import Message
 from tokmagic.core.mapped import Replies
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.corridor import Quote
 from tokmagic.mapping import AT_ONCE
-from tokmagic.options import CallOptions, ClientOptions
+from tokmagic.mailbox import TICK, Errand, Mailbox
+from tokmagic.options import CallOptions, ClientOptions, ToolOptions
 from tokmagic.parts import Parts
+from tokmagic.streams import AsyncStream, RunState
+from tokmagic.toolrun import Walk
+from tokmagic.tools import Answering, Whole, turns_of
 from tokmagic.progress import follower
-
-#: Seconds between looks at pending signals where a blocked thread cannot be woken by one.
-TICK = 0.1
-
-
-class Mailbox:
-    """Events on their way from the loop to the caller's thread. Pieces of text that nobody took yet are joined."""
-
-    def __init__(self) -> None:
-        self._ready = threading.Condition()
-        self._events: deque[Event] = deque()
-        self._ended = False
-        self._error: BaseException | None = None
-
-    def put(self, event: Event) -> None:
-        """Add an event."""
-        with self._ready:
-            last = self._events[-1] if self._events else None
-            if isinstance(event, TextDelta) and isinstance(last, TextDelta):
-                self._events[-1] = TextDelta(last.text + event.text)
-            elif isinstance(event, ReasoningDelta) and isinstance(last, ReasoningDelta):
-                self._events[-1] = ReasoningDelta(last.text + event.text)
-            else:
-                self._events.append(event)
-            self._ready.notify()
-
-    def end(self, error: BaseException | None) -> None:
-        """No more will come; ``error`` is raised to the reader after the last event."""
-        with self._ready:
-            self._ended, self._error = True, error
-            self._ready.notify_all()
-
-    def ready(self, seconds: float) -> bool:
-        """Wait at most so long; whether an event or the end can be taken."""
-        with self._ready:
-            return self._ready.wait_for(lambda: bool(self._events) or self._ended, seconds)
-
-    def take(self) -> Event | None:
-        """The next event, which is ready; None at the end."""
-        with self._ready:
-            if self._events:
-                return self._events.popleft()
-            error, self._error = self._error, None
-            if error is not None:
-                raise error
-            return None
-
-    def close(self) -> None:
-        """Wait until no more will come, and drop what nobody took; an error nobody took is raised."""
-        with self._ready:
-            while not self._ended:
-                self._ready.wait(TICK)
-            self._events.clear()
-        self.take()
 
 
 class Stream:
@@ -125,10 +75,16 @@ class Stream:
         while True:
             if not self._mailbox.ready(seconds):
                 yield None
-            elif (event := self._mailbox.take()) is not None:
+            elif isinstance(event := self._mailbox.take(), Errand):
+                event.run()
+            elif event is not None:
                 yield event
             else:
                 return
+
+    async def do(self, act: Callable[[], Any]) -> Any:
+        """From the event loop: let the thread that reads the events do something, and wait for that."""
+        return await self._mailbox.do(act)
 
     def _stop(self) -> None:
         if self._future is not None:
@@ -150,6 +106,63 @@ class Stream:
         if self.reply is None:
             return "before anything was sent."
         return f"{self.reply.usage.output_tokens:,} tokens of the answer kept, {self.reply.cost} spent."
+
+
+class ToolRunner(RunState):
+    """A run of tools: iterate its replies, or with ``streams()`` its turns, or send it to its end at once.
+
+    Synchronous tools run in the thread that iterates. A run that was left goes on where it was when it is iterated
+    again.
+    """
+
+    def __iter__(self) -> Iterator[Reply]:
+        for stream in self.streams():
+            self._drain(stream)
+            if stream.reply is not None:
+                yield stream.reply
+
+    def streams(self) -> Iterator[Stream]:
+        """The turns, each a stream to be watched; one that is not is gone through all the same."""
+        for turn in turns_of(self._run):
+            stream = self._streamed(turn)
+            yield stream
+            if turn.reply is None:
+                self._drain(stream)
+
+    def stream(self) -> Stream:
+        """The turns that are left as one call, with one reply for all of them."""
+        return self._streamed(Whole(self._run, self._parts))
+
+    def until_done(self) -> Reply:
+        """Go on to the end, and return the last reply.
+
+        Raises:
+            TokmagicError: nothing was sent that is not in the book.
+            Interrupted: stopped by hand, with the last reply.
+        """
+        for _ in self:
+            pass
+        if self._run.reply is None:
+            raise StreamBroken("The run ended without a reply.")
+        return self._run.reply
+
+    def tool_response(self) -> Message | None:
+        """The results that are sent with the next turn: the tools run now, and once; None if nothing was called."""
+        self._drain(self._streamed(Answering(self._run)))
+        return self._run.response()
+
+    def _streamed(self, walk: Walk) -> Stream:
+        stream = Stream(AsyncStream(walk))
+        self._run.here = stream.do
+        return stream
+
+    def _drain(self, stream: Stream) -> None:
+        try:
+            with stream as events:
+                for _ in events:
+                    pass
+        except Interrupted as stopped:
+            raise Interrupted(str(stopped), stopped.reply or self._run.stopped()) from None
 
 
 class Client:
@@ -204,6 +217,10 @@ class Client:
         except Interrupted:
             raise Interrupted(passage.so_far()) from None
         return passage.replies
+
+    def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> ToolRunner:
+        """A run in which the tools that the model calls are run, until it is done; see ``AsyncClient.run_tools``."""
+        return ToolRunner(self._client.tool_run(prompt, options), self._client.parts)
 
     def quote(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Quote:
         """What the call would take and cost; sends nothing."""

@@ -58,9 +58,16 @@ def not_run(calls: Iterable[ToolCall], why: str) -> list[ToolResult]:
     return [ToolResult(call.id, (Text(f"Not run: {why}"),), is_error=True) for call in calls]
 
 
+def closed(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages, each open call with something behind it answered by an error, so that any provider takes them."""
+    calls = open_calls(messages)
+    last = {part.id for part in messages[-1].parts if isinstance(part, ToolCall)} if messages else set()
+    orphans = [call for call in calls if call.id not in last]
+    return tuple(with_results(messages, not_run(orphans, "the turn ended before it.")) if orphans else messages)
+
+
 def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, ...]]:
-    """The history and what is sent with it: all behind the last answer, or else the last message itself."""
+    """The history up to the last answer, and what is said behind it."""
     answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
-    start = answers[-1] + 1 if answers else 0
-    cut = start if start < len(messages) else max(0, len(messages) - 1)
+    cut = answers[-1] + 1 if answers else 0
     return list(messages[:cut]), tuple(messages[cut:])

@@ -1,0 +1,213 @@
+"""The state of a run of tools between two turns: what was said, what is said next, and whether the model is done.
+
+Between turns the caller may look at the results that are sent next, add messages, or replace them all. Whatever the
+history then is, each call in it has a result before it goes out. A run that a limit or ``max_iterations`` ends has a
+last reply that says so.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeAlias
+
+from tokmagic.answering import Here, Toolbox, in_a_thread
+from tokmagic.conversation import Conversation
+from tokmagic.core.errors import BudgetExceeded
+from tokmagic.core.events import Event, ToolEvent
+from tokmagic.core.messages import Message, Text, ToolResult
+from tokmagic.core.money import Cost
+from tokmagic.core.replies import Answer, Cut, Reply, StopReason
+from tokmagic.core.toolcalls import STEPS, not_run, open_calls, parted, with_results
+from tokmagic.core.usage import Usage
+from tokmagic.options import CallOptions
+from tokmagic.outputs import Output
+
+
+class Walk(Protocol):
+    """A call on its way through the corridor, or several that are used as one."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply; None while nothing was sent."""
+
+    def run(self) -> AsyncGenerator[Event]:
+        """Its events; the last is ``Completed``."""
+
+
+#: Makes the call that says these messages with these options.
+MakeWalk: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Walk]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a run goes.
+
+    Attributes:
+        max_iterations: turns of the model, at most.
+        output: the type of the answer at its end, or None.
+    """
+
+    max_iterations: int
+    output: Output | None = None
+
+
+class ToolRun:
+    """One run: its state between turns.
+
+    Args:
+        make: makes the call of each turn.
+        rules: when it ends, and how.
+        toolbox: what answers the model's calls.
+        options: of each turn's call; a ``thread`` in them grows by every turn.
+        prompt: what is said first.
+
+    Attributes:
+        here: where synchronous tools run.
+        reply: the last one; None before the first.
+        replies: all of them.
+        options: of the next turn's call; may be changed between turns.
+    """
+
+    def __init__(
+        self,
+        make: MakeWalk,
+        rules: Rules,
+        toolbox: Toolbox,
+        options: CallOptions,
+        prompt: tuple[Message, ...],
+    ) -> None:
+        thread = options.get("thread")
+        self.here: Here = in_a_thread
+        self.reply: Reply | None = None
+        self.replies: list[Reply] = []
+        self.options: CallOptions = {**options}
+        self._make = make
+        self._rules = rules
+        self._toolbox = toolbox
+        self._thread = thread if thread is not None else Conversation()
+        self._said = prompt
+        self._results: dict[str, tuple[ToolResult, tuple[Cut, ...]]] = {}
+        self._over = False
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation so far, with what will be said next; results that nobody looked at are not there yet."""
+        return (*self._thread.messages, *self._said)
+
+    @messages.setter
+    def messages(self, messages: Sequence[Message]) -> None:
+        history, self._said = parted(messages)
+        if history != self._thread.messages:
+            self._thread.messages[:] = history
+        self._results.clear()
+
+    def append(self, *messages: Message) -> None:
+        """Say more with the next turn, behind the results of its tools; a run that was done goes on.
+
+        Results that were computed already are computed anew, unless they are among the messages.
+        """
+        known = self.reply.message if self.reply is not None else None
+        self._said = (*self._said, *(message for message in messages if message != known))
+        self._results.clear()
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether there is another turn."""
+        reply = self.reply
+        if reply is None:
+            return not self._over
+        if self._over or len(self.replies) >= self._rules.max_iterations:
+            return False
+        return bool(self._said) or self._wants_more(reply)
+
+    def _wants_more(self, reply: Reply) -> bool:
+        """Whether the model is not done yet."""
+        step = STEPS[reply.answer.stop_reason]
+        return step == "resume" or (step == "run" and bool(open_calls(self.messages)))
+
+    async def answers(self) -> AsyncGenerator[ToolEvent]:
+        """Answer the open calls, unless that was done since the messages were changed last."""
+        calls = [call for call in open_calls(self.messages) if call.id not in self._results]
+        step = STEPS[self.reply.answer.stop_reason] if self.reply is not None else "run"
+        if step == "run":
+            async with aclosing(self._toolbox.answer(calls, self.here, self._results)) as events:
+                async for event in events:
+                    yield event
+        elif step == "stop":
+            refused = not_run(calls, "the turn that asked for it was not complete.")
+            self._results.update((result.call_id, (result, ())) for result in refused)
+
+    def response(self) -> Message | None:
+        """The results as they stand, as the message that is sent next; None if there are none."""
+        results = [self._results[call.id][0] for call in open_calls(self.messages) if call.id in self._results]
+        return Message("user", tuple(results)) if results else None
+
+    def ask(self) -> tuple[Walk, tuple[Cut, ...]]:
+        """The call of the next turn, and what was cut of the results it carries."""
+        cuts = tuple(cut for _, lost in self._results.values() for cut in lost)
+        if self._results:
+            self.messages = with_results(self.messages, [result for result, _ in self._results.values()])
+        options: CallOptions = {**self.options, "thread": self._thread, "limits": self._toolbox.allowance.left()}
+        walk = self._make(self._said, options)
+        self._toolbox.allowance.calls.append(walk)
+        return walk, cuts
+
+    def took(self, reply: Reply | None, cuts: tuple[Cut, ...]) -> Reply | None:
+        """A turn ended with that reply; one without any leaves what its tools returned in the history."""
+        if reply is None:
+            kept = [message for message in self._said if _has_results(message)] if self.replies else []
+            self._thread.messages += kept
+            self._over = True
+            return None
+        self._said = ()
+        reason: StopReason = reply.stop_reason
+        if len(self.replies) + 1 >= self._rules.max_iterations and self._wants_more(reply):
+            reason = "iterations"
+        receipt = replace(reply.receipt, stop_reason=reason, cuts=(*reply.receipt.cuts, *cuts))
+        self.reply = replace(reply, receipt=receipt)
+        self.replies.append(self.reply)
+        return self.reply
+
+    def typed(self) -> Reply | None:
+        """The last reply, with its answer as a value where one was asked for and the model is done.
+
+        Raises:
+            MalformedReply: the answer is no such value.
+        """
+        reply, output = self.reply, self._rules.output
+        if reply is not None and output is not None and reply.stop_reason == "end" and not self._wants_more(reply):
+            self.reply = self.replies[-1] = replace(reply, output=output.value(reply.text))
+        return self.reply
+
+    def refused(self, error: BudgetExceeded) -> Reply:
+        """The reply of a run that a limit ended after its first turn."""
+        last = self.replies[-1].receipt
+        text = f"The run of tools ended after {len(self.replies):,} turns. {error}"
+        receipt = replace(
+            last,
+            call=uuid.uuid4().hex,
+            usage=Usage(),
+            cost=Cost(0, "exact", last.cost.play),
+            attempts=0,
+            cuts=(),
+            waited=0.0,
+            duration=0.0,
+            stop_reason="budget",
+        )
+        self.reply = Reply(Answer((Text(text),), Usage(), "budget", last.model), receipt)
+        self.replies.append(self.reply)
+        return self.reply
+
+    def stopped(self) -> Reply | None:
+        """The last reply of a run that was stopped by hand, which says so."""
+        self._over = True
+        if self.reply is not None:
+            self.reply = replace(self.reply, receipt=replace(self.reply.receipt, stop_reason="interrupted"))
+        return self.reply
+
+
+def _has_results(message: Message) -> bool:
+    return any(isinstance(part, ToolResult) for part in message.parts)
