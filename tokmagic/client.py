@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -134,6 +134,26 @@ class AsyncClient:
                 pass
         return len(thread.compactions) > before
 
+    def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> AsyncToolRunner:
+        """A run in which the tools that the model calls are run, until it is done.
+
+        Args:
+            prompt: text, or messages.
+            options: see ``ToolOptions``.
+
+        Raises:
+            ConfigurationError: an option that cannot be used, or a function that is no tool.
+            InvalidPrompt: nothing to send.
+        """
+        return AsyncToolRunner(self.tool_run(prompt, options), self.parts)
+
+    def tool_run(self, prompt: Prompt, options: ToolOptions) -> ToolRun:
+        """The state of such a run, for a face of its own."""
+        own = self._limits(options.pop("limits", ()), "cell")
+        asked, call = parted_options(options)
+        merged = cast("ToolOptions", {**merge(self.options, call), **asked})
+        return tool_run(self.parts, self._walk, as_messages(prompt), merged, self.limits, own)
+
     def mapping(
         self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]
     ) -> MapPassage:
@@ -172,26 +192,6 @@ class AsyncClient:
             async for _ in events:
                 pass
         return passage.replies
-
-    def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> AsyncToolRunner:
-        """A run in which the tools that the model calls are run, until it is done.
-
-        Args:
-            prompt: text, or messages.
-            options: see ``ToolOptions``.
-
-        Raises:
-            ConfigurationError: an option that cannot be used, or a function that is no tool.
-            InvalidPrompt: nothing to send.
-        """
-        return AsyncToolRunner(self.tool_run(prompt, options), self.parts)
-
-    def tool_run(self, prompt: Prompt, options: ToolOptions) -> ToolRun:
-        """The state of such a run, for a face of its own."""
-        own = self._limits(options.pop("limits", ()), "cell")
-        asked, call = parted_options(options)
-        merged = cast("ToolOptions", {**merge(self.options, call), **asked})
-        return tool_run(self.parts, self._walk, as_messages(prompt), merged, self.limits, own)
 
     def conversation(self, name: str = "") -> Conversation:
         """A new thread, to be passed as ``thread=``."""

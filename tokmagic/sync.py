@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
@@ -24,19 +24,19 @@ from tokmagic.core.book import Entry
 from tokmagic.core.errors import Interrupted, StreamBroken, TokmagicError
 from tokmagic.core.events import Event
 from tokmagic.core.limits import Limit
-from tokmagic.core.messages import Message
 from tokmagic.core.mapped import Replies
+from tokmagic.core.messages import Message
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.corridor import Quote
-from tokmagic.mapping import AT_ONCE
 from tokmagic.mailbox import TICK, Errand, Mailbox
+from tokmagic.mapping import AT_ONCE
 from tokmagic.options import CallOptions, ClientOptions, ToolOptions
 from tokmagic.parts import Parts
+from tokmagic.progress import follower
 from tokmagic.streams import AsyncStream, RunState
 from tokmagic.toolrun import Walk
 from tokmagic.tools import Answering, Whole, turns_of
-from tokmagic.progress import follower
 
 
 class Stream:
@@ -201,6 +201,10 @@ class Client:
             raise StreamBroken("The call ended without a reply.")
         return events.reply
 
+    def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> ToolRunner:
+        """A run in which the tools that the model calls are run, until it is done; see ``AsyncClient.run_tools``."""
+        return ToolRunner(self._client.tool_run(prompt, options), self._client.parts)
+
     def map(
         self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]
     ) -> Replies:
@@ -217,10 +221,6 @@ class Client:
         except Interrupted:
             raise Interrupted(passage.so_far()) from None
         return passage.replies
-
-    def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> ToolRunner:
-        """A run in which the tools that the model calls are run, until it is done; see ``AsyncClient.run_tools``."""
-        return ToolRunner(self._client.tool_run(prompt, options), self._client.parts)
 
     def quote(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Quote:
         """What the call would take and cost; sends nothing."""
