@@ -44,6 +44,7 @@ class Conversation:
     Attributes:
         name: for displays.
         messages: the turns as they are sent, the oldest first; a summary may stand for earlier ones.
+        model: that answered last.
         stuck: why it is not compacted any more by itself; "" if it may be.
     """
 
@@ -51,6 +52,7 @@ class Conversation:
         self.name = name
         self.messages: list[Message] = list(messages)
         self.stuck = ""
+        self.model = ""
         self._steps: list[_Step] = []
         self._settled_at: int | None = None
         self._known: Known | None = None
@@ -59,7 +61,7 @@ class Conversation:
         """Grow by what was asked and what was answered; an answer without a word leaves the thread as it was."""
         if any(not isinstance(part, Reasoning) for part in reply.answer.parts):
             self.messages += [*(turn for turn in turns if turn.role != "system"), reply.message]
-            usage = reply.answer.usage
+            self.model, usage = reply.receipt.model, reply.answer.usage
             if usage is not None and not reply.truncated:
                 cached = usage.cache_read_tokens > 0
                 self._known = Known(reply.receipt.model, len(self.messages), usage.total_tokens, cached)

@@ -170,7 +170,7 @@ def plan_compaction(
     gone = sorted(_gone(before, ranks, threshold * RECENT_PERCENT // 100, counter))
     leaving = set(gone)
     kept = tuple(message for place, message in enumerate(before) if place not in leaving)
-    kept = kept if thinking else tuple(filter(None, map(_without_thinking, kept)))
+    kept = kept if thinking else tuple(filter(None, map(without_thinking, kept)))
     kept_tokens = int(count_request(kept, tools, counter))
     total = int(count_request(before, tools, counter)) if tokens is None else tokens
     freed = total - kept_tokens
@@ -226,6 +226,12 @@ def summary_of(messages: Sequence[Message]) -> Compaction | None:
     return next((part for part in parts if isinstance(part, Compaction)), None)
 
 
+def without_thinking(message: Message) -> Message | None:
+    """The message without what the model thought; None if that was all."""
+    said = tuple(part for part in message.parts if not isinstance(part, Reasoning))
+    return (replace(message, parts=said) if len(said) < len(message.parts) else message) if said else None
+
+
 @dataclass(frozen=True, slots=True)
 class Economy:
     """What a compaction costs and saves, in nano-dollars.
@@ -279,8 +285,3 @@ def _saves(plan: CompactionPlan, summary_tokens: int) -> bool:
 
 def _is_summary(message: Message) -> bool:
     return bool(message.parts) and all(isinstance(part, Compaction) for part in message.parts)
-
-
-def _without_thinking(message: Message) -> Message | None:
-    said = tuple(part for part in message.parts if not isinstance(part, Reasoning))
-    return (replace(message, parts=said) if len(said) < len(message.parts) else message) if said else None

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+COMPACTIONS = ("auto", "economic", "now", "off")
 FORMATS = ("markdown", "text", "json", "code")
 STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
 #: Options of the design that this version does not serve.
-LATER = ("--tools", "--compact")
+LATER = ("--tools",)
 
 _TARGET = re.compile(r"\s*(\S+)\s*<<(?=\s|$)")
 
@@ -38,6 +39,7 @@ class CellOptions:
     Attributes:
         name: variable that gets the reply, or "".
         new: start the thread afresh.
+        compact: when the thread's earlier turns are replaced by a summary.
         limits: for this call alone.
         images: names of variables.
         confirm_above: nano-dollars from which on the call is asked for.
@@ -52,6 +54,7 @@ class CellOptions:
     temperature: float | None = None
     thread: str | None = None
     new: bool = False
+    compact: str | None = None
     format: str = "markdown"
     limits: tuple[Limit, ...] = ()
     truncate: str | None = None
@@ -198,6 +201,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--temperature": {"type": _temperature, "metavar": "X", "help": "0 or more; left to the model if not said"},
     "--thread": {"metavar": "NAME", "help": "continue the conversation of that name; without it a cell stands alone"},
     "--new": {"action": "store_true", "help": "start the conversation afresh"},
+    "--compact": {
+        "type": _one_of("--compact", COMPACTIONS),
+        "metavar": "WHEN",
+        "help": "replace its earlier turns by a summary: auto (when it is long), economic (when it pays), now or off",
+    },
     "--format": {
         "type": _one_of("--format", FORMATS),
         "default": "markdown",

@@ -16,7 +16,7 @@ from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.reports import BY, MODEL_HEAD
 from tokmagic.export import write_entries
-from tokmagic.notebook import markup
+from tokmagic.notebook import markup, threads
 from tokmagic.notebook.markup import Bundle
 from tokmagic.parts import shared_parts
 
@@ -30,11 +30,13 @@ MOST_MODELS = 40
 
 
 def history(magics: TokMagics, rest: str) -> Bundle:
-    """The newest entries of the book; one that hangs says what can be done.
+    """The newest entries of the book, where one that hangs says what can be done; or the turns of a thread.
 
     Raises:
         ConfigurationError: no whole number of 1 or more.
     """
+    if rest in magics.threads:
+        return threads.history(magics.threads[rest])
     if rest and not (rest.isascii() and rest.isdigit() and int(rest)):
         raise ConfigurationError(f"%tokens history takes a whole number of 1 or more, not {rest!r}.")
     entries = magics.client().history(int(rest or 20))
@@ -52,8 +54,12 @@ def _history_line(entry: Entry) -> tuple[str, ...]:
         f"{entry.usage.output_tokens:,}",
         f"{entry.waited:.1f} s" if entry.waited else "-",
         str(entry.cost),
-        f"! unsettled, at its ceiling: %tokens release {id}" if entry.state == "unsettled" else entry.state,
+        f"! unsettled, at its ceiling: %tokens release {id}" if entry.state == "unsettled" else _state(entry),
     )
+
+
+def _state(entry: Entry) -> str:
+    return f"{entry.state} compaction" if entry.kind == "compaction" else entry.state
 
 
 def release(_: TokMagics, rest: str) -> Bundle:

@@ -105,6 +105,7 @@ def _call_options(street: Street, options: CellOptions) -> CallOptions:
         "max_tokens": options.max_tokens or street.max_tokens,
         "temperature": options.temperature,
         "thread": _thread(street, options),
+        "compact": options.compact,
         "limits": options.limits,
         "truncate": options.truncate,
         "max_input_tokens": options.max_input_tokens,
@@ -140,6 +141,7 @@ def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conver
     if reply is not None:
         _bind(street.shell, options.name, reply)
         if thread is not None:
+            street.threads.pop(thread.name, None)
             street.threads[thread.name] = thread
     body = markup.plain("")
     try:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from tokmagic.notebook.arguments import FORMATS, OPTIONS, STRATEGIES, option_names
+from tokmagic.notebook.arguments import COMPACTIONS, FORMATS, OPTIONS, STRATEGIES, option_names
 
 if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 _CELL = re.compile(r"%%(?:llm|tok)\s+(.*)", re.DOTALL)
+_VALUES = {"--format": FORMATS, "--truncate": STRATEGIES, "--compact": COMPACTIONS}
 _LINE = re.compile(r"\s*%tokens\s+(.*)", re.DOTALL)
 
 
@@ -50,8 +51,8 @@ def _cell_words(magics: TokMagics, typed: str) -> Iterable[str]:
         return magics.model_names()
     if option == "--thread":
         return sorted(magics.threads)
-    if option in ("--format", "--truncate"):
-        return FORMATS if option == "--format" else STRATEGIES
+    if option in _VALUES:
+        return _VALUES[option]
     return () if _takes_value(option) else [name for name in option_names() if name not in before]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tokmagic.api import count
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.snapshot import rows
-from tokmagic.notebook import booked, limiting, markup
+from tokmagic.notebook import booked, limiting, markup, threads
 from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
 #: Words of the design that this version does not serve.
-LATER = ("compact", "undo", "restore")
+LATER = ("restore",)
 
 
 def answer(magics: TokMagics, line: str) -> Bundle:
@@ -54,13 +54,6 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def _threads(magics: TokMagics, _: str) -> Bundle:
-    found = sorted(magics.threads.items())
-    return markup.table(
-        ("thread", "messages"), [(name, f"{len(thread.messages):,}") for name, thread in found], numbers=(1,)
-    )
-
-
 def _reset(_: TokMagics, rest: str) -> Bundle:
     if rest != "replay":
         raise ConfigurationError("%tokens reset replay forgets the kept answers, so that every cell is asked anew.")
@@ -81,12 +74,14 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "plan": ("what a call would take: %tokens plan TEXT|VAR; alone, the sizes safe for the model", limiting.plan),
     "limits": ("every limit and what it has left", limiting.limits),
     "limit": ('sets a limit: %tokens limit "5 usd/day, warn at 60 %"', limiting.limit),
-    "history": ("the newest calls in the book: %tokens history [N]", booked.history),
+    "history": ("the newest calls in the book, or all turns of a thread: %tokens history [N|THREAD]", booked.history),
     "release": ("gives back what an unsettled call was charged: %tokens release ID", booked.release),
     "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", booked.report),
     "export": ("the whole book as a file: %tokens export FILE.{csv,json,parquet}", booked.export),
     "guard": ("puts every SDK client made from now on under the book: %tokens guard on|off", booked.guard),
-    "threads": ("the named conversations", _threads),
+    "threads": ("the named conversations", threads.threads),
+    "compact": ("replaces earlier turns by a summary: %tokens compact [THREAD] [FOCUS]", threads.compact),
+    "undo": ("brings back the turns of the last compaction: %tokens undo [THREAD]", threads.undo),
     "models": ("models, limits, prices and keys: %tokens models [FILTER]", booked.models),
     "reset": ("forgets the answers that are kept for another run: %tokens reset replay", _reset),
     "panel": ("the gauge, live, in this cell's output", _panel),

@@ -1,0 +1,93 @@
+"""The words of ``%tokens`` about conversations: ``threads``, ``compact``, ``undo``, and the history of one.
+
+They mean the thread that is named, else the one that was used last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tokmagic.core.compaction import without_thinking
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.events import Compacted
+from tokmagic.core.summarising import transcript
+from tokmagic.notebook import markup, wording
+from tokmagic.notebook.markup import Bundle
+
+if TYPE_CHECKING:
+    from tokmagic.conversation import Conversation
+    from tokmagic.core.messages import Message
+    from tokmagic.notebook.magics import TokMagics
+
+HEAD = ("", "turn", "says", "sent")
+#: Characters of a turn that are shown.
+SHOWN = 100
+
+
+def threads(magics: TokMagics, _: str) -> Bundle:
+    """The named conversations."""
+    lines = [(name, f"{len(thread):,}", _compacted(thread)) for name, thread in sorted(magics.threads.items())]
+    return markup.table(("thread", "messages", ""), lines, numbers=(1,))
+
+
+def compact(magics: TokMagics, rest: str) -> Bundle:
+    """Replace a thread's earlier turns by a summary: ``compact [THREAD] [FOCUS]``.
+
+    Raises:
+        ConfigurationError: there is no thread.
+    """
+    thread, focus = _named(magics, rest)
+    lines: list[str] = []
+    cell = f"cell {magics.shell.displayhook.prompt_count}"
+    model = thread.model or None
+    with magics.client().compacting(thread, focus, model=model, cell=cell) as events:
+        for event in events.ticks(0.1):
+            if event is not None and (line := wording.note(event)):
+                lines.append(line)
+            if isinstance(event, Compacted):
+                lines += ["", thread.summary]
+            magics.pulse()
+    return markup.plain("\n".join(lines))
+
+
+def undo(magics: TokMagics, rest: str) -> Bundle:
+    """Bring back the turns that a thread's last compaction replaced: ``undo [THREAD]``.
+
+    Raises:
+        ConfigurationError: there is no thread, or no compaction.
+    """
+    thread, unknown = _named(magics, rest)
+    if unknown:
+        raise ConfigurationError(f"There is no thread {unknown!r}: %tokens threads lists them.")
+    record = thread.undo()
+    return markup.plain(f"Thread {thread.name} has its {record.replaced:,} earlier messages back, word for word.")
+
+
+def history(thread: Conversation) -> Bundle:
+    """Every turn of a thread as it was said, and which of them a summary stands for."""
+    sent = set(map(without_thinking, thread.messages))
+    lines = [_turn(place, turn, without_thinking(turn) in sent) for place, turn in enumerate(thread.history, 1)]
+    records = [("", "summary", wording.compaction(record), "yes") for record in thread.compactions[-1:]]
+    return markup.table(HEAD, [*records, *lines], numbers=(0,))
+
+
+def _turn(place: int, turn: Message, word_for_word: bool) -> tuple[str, ...]:
+    said = wording.one_line(transcript([turn]).partition(": ")[2])
+    short = said if len(said) <= SHOWN else f"{said[: SHOWN - 1]}…"
+    return f"{place:,}", turn.role, short, "word for word" if word_for_word else "in the summary"
+
+
+def _named(magics: TokMagics, rest: str) -> tuple[Conversation, str]:
+    """The thread that the first word names, else the last one used, and the words that are left."""
+    if not magics.threads:
+        raise ConfigurationError("There is no conversation yet: a cell with --thread NAME begins one.")
+    first, _, others = rest.partition(" ")
+    if first in magics.threads:
+        return magics.threads[first], others.strip()
+    return list(magics.threads.values())[-1], rest
+
+
+def _compacted(thread: Conversation) -> str:
+    records: Iterable[str] = (record.badge for record in thread.compactions[-1:])
+    return "".join(records)
