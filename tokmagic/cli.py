@@ -1,14 +1,19 @@
-"""The command line: ``tokmagic report`` says what was used, ``tokmagic count`` what files would take."""
+"""The command line: ``report`` says what was used, ``count`` what files would take, ``serve`` serves a model.
+
+``serve`` prints its address alone on the first line, once it answers, so that a script can read it.
+"""
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from tokmagic import __version__
+from tokmagic import __version__, catalog, tokenizers
 from tokmagic.api import count, price, usage
 from tokmagic.core.errors import ConfigurationError, TokmagicError
 from tokmagic.core.money import Cost, worst
@@ -17,6 +22,9 @@ from tokmagic.core.tokens import TokenCount
 from tokmagic.core.usage import Usage
 from tokmagic.export import receipts_in, table
 from tokmagic.parts import shared_parts
+from tokmagic.server import EmbeddedServer, start_server
+from tokmagic.server.door import LOOPBACK, Door
+from tokmagic.server.faults import NO_FAULTS, parse_plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,13 +40,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counting.add_argument("files", nargs="+", metavar="FILE", help="a text in UTF-8, or - for standard input")
     counting.add_argument("--model", help="provider/model; without it the default model")
     counting.set_defaults(run=_count)
+    _add_serve(commands.add_parser("serve", help="the embedded server, for any client of either SDK"))
     chosen = parser.parse_args(arguments)
     try:
-        print(chosen.run(chosen))
+        if said := chosen.run(chosen):
+            print(said)
     except TokmagicError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _add_serve(serving: argparse.ArgumentParser) -> None:
+    serving.add_argument("--host", default=LOOPBACK, help="where to listen; beyond this machine only with a token")
+    serving.add_argument("--port", type=int, default=0, help="a free one if 0, which is the default")
+    serving.add_argument("--token", default="", help="the key that clients send; made anew if none is named")
+    serving.add_argument("--pace", type=float, help="tokens a second of the demo; as fast as they are read if none")
+    serving.add_argument("--faults", metavar="FILE", help="a plan in TOML of what goes wrong")
+    serving.set_defaults(run=_serve)
+
+
+def _serve(chosen: argparse.Namespace) -> str:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), _started(chosen) as server:
+        print(server.url, flush=True)
+        print("token", "as you chose it" if chosen.token else server.token)
+        print("Ctrl-C ends it.", flush=True)
+        server.wait()
+    return ""
+
+
+def _started(chosen: argparse.Namespace) -> EmbeddedServer:
+    if chosen.pace is not None and not 0 < chosen.pace < float("inf"):
+        raise ConfigurationError(f"--pace {chosen.pace:g}: a pace is a number of tokens a second, above 0.")
+    plan = parse_plan(_text(chosen.faults), chosen.faults) if chosen.faults else NO_FAULTS
+    door = Door(chosen.host, chosen.port, chosen.token)
+    models = catalog.demo_models().values()
+    return start_server(models, tokenizers.counter, pace=chosen.pace, door=door, faults=plan)
 
 
 def _report(chosen: argparse.Namespace) -> str:
