@@ -1,0 +1,154 @@
+"""Any history that a service takes is still one it takes after it was compacted, in any way, again and again."""
+
+import pytest
+
+from tests.soak import share
+from tests.test_histories import COUNTERS, TOOL, Histories
+from tokmagic.catalog import demo_models
+from tokmagic.codecs.registry import CODECS
+from tokmagic.core.compaction import (
+    LEAST_SAVED_PERCENT,
+    objection,
+    plan_compaction,
+    splice,
+    tokens_after,
+    unanswered,
+    without_thinking,
+)
+from tokmagic.core.errors import RequestTooLarge
+from tokmagic.core.exchanges import is_question
+from tokmagic.core.extracting import extract
+from tokmagic.core.fitting import fit
+from tokmagic.core.messages import Compaction, Extras, Message, Reasoning, Request, Text, ToolCall, ToolResult
+from tokmagic.core.replies import Answer
+from tokmagic.core.summarising import headed
+from tokmagic.core.tokens import count_request
+from tokmagic.server import compaction, rules
+
+MODELS = [demo_models()[name] for name in ("claude", "gpt", "chat")]
+WAYS = ("server", "summary", "extract")
+BETA = {"anthropic-beta": compaction.BETA}
+
+
+class LongHistories(Histories):
+    """Histories of which some are still waiting for a tool, and some were interrupted in their last answer."""
+
+    part = 0
+
+    def messages(self):
+        found = []
+        for part in range(self.random.randint(1, 3)):
+            self.part = part
+            found += super().messages()
+        first = [message for message in found if message.role == "system"][:1]
+        found = [*first, *(message for message in found if message.role != "system")]
+        if self.chance(30) and isinstance(found[-1].parts[0], ToolResult):
+            return found[:-1]
+        if self.chance(20):
+            return [*found, Message("assistant", (Text("It is inter"),))]
+        return found
+
+    def tool_round(self, name):
+        return super().tool_round(f"{name}_{self.part}")
+
+
+def accepted(model, messages, tools, counted, **body):
+    """What the service reads of it, unanswered calls answered; raises as the service refuses it."""
+    waiting = [part for part in messages[-1].parts if isinstance(part, ToolCall)]
+    results = tuple(ToolResult(call.id, (Text("Done."),)) for call in waiting)
+    messages = [*messages, *((Message("user", results),) if results else ())]
+    codec = CODECS[model.protocol]
+    sent = codec.encode_request(Request(model.id, tuple(messages), 16, tools=tools)) | body
+    read = codec.decode_request(sent)
+    if model.protocol == "messages":
+        read = compaction.checked(read, BETA)
+    return rules.fitted(read, model, count_request(read.messages, read.tools, counted))
+
+
+def summary_by(way, make, plan, model, tools, counted):
+    """A summary, good or bad, and why its answer ended; None where there is no such way."""
+    text = make.text() * (1 if make.chance(80) else 30) if make.chance(95) else " "
+    ended = "end" if make.chance(90) else make.random.choice(("max_tokens", "refusal", "interrupted", "unknown"))
+    if way == "extract":
+        return Compaction(headed(extract(plan.replaced, plan.summary_tokens, counted))), "end"
+    if way == "summary":
+        return Compaction(headed(text)), ended
+    if model.protocol != "messages" or plan.leading is None:
+        return None
+    asked = accepted(model, plan.leading, tools, counted, compaction={"type": "summarize"})
+    assert asked.extras == Extras(body={"compaction": {"type": "summarize"}})
+    answer = compaction.as_block(Answer((Text(text),), stop_reason=ended))
+    return answer.parts[0], answer.stop_reason
+
+
+def compacted(make, plan, model, tools, counted, start):
+    """The history with the first summary that is good enough in it, and that summary; None if none is."""
+    for way in WAYS[start:]:
+        found = summary_by(way, make, plan, model, tools, counted)
+        if found is not None and not objection(plan, *found, counted):
+            return splice(plan, found[0]), found[0]
+    return None
+
+
+def check_kept(before, after, plan, model):
+    """The system's text, pinned turns, the last question and turn stay; what stays is as it was, and whole."""
+    same = (lambda message: message) if model.protocol != "messages" else without_thinking
+    old, new = [same(message) for message in before], [same(message) for message in after]
+    stays = [message for message in before if message.role == "system" or message.pinned]
+    turns = [message for message in before if message.role != "system"]
+    stays += [turns[-1], *[message for message in turns if is_question(message) and not summarises(message)][-1:]]
+    assert [message for message in map(same, stays) if message is not None and message not in new] == []
+    assert [message for message in new if message not in old and not summarises(message)] == []
+    assert sum(map(summarises, after)) - sum(summarises(m) and m.pinned for m in before) == 1
+    assert unanswered(after) == unanswered(before)
+    thinks = any(isinstance(part, Reasoning) for message in after for part in message.parts)
+    assert not (thinks and model.protocol == "messages")
+    assert len(plan.replaced) + len(plan.kept) + old.count(None) >= len(before)
+
+
+def summarises(message):
+    return all(isinstance(part, Compaction) for part in message.parts)
+
+
+def compact_anew(seed):
+    make = LongHistories(seed)
+    counted, model, start = make.random.choice(COUNTERS), make.random.choice(MODELS), make.random.randrange(len(WAYS))
+    messages, tools = tuple(make.messages()), (TOOL,) if make.chance(80) else ()
+    wishes = {"keep_recent": make.random.randint(0, 12), "tools": tools, "thinking": model.protocol != "messages"}
+    done, sizes = 0, [count_request(messages, tools, counted)]
+    wishes["threshold"] = make.random.randint(1, 2 * sizes[0])
+    while (plan := plan_compaction(messages, counted, **wishes)) is not None:
+        assert plan.tokens == sizes[-1]
+        found = compacted(make, plan, model, tools, counted, start)
+        if found is None:
+            break
+        before, (messages, summary) = messages, found
+        sizes.append(count_request(messages, tools, counted))
+        assert sizes[-1] == tokens_after(plan, summary, counted)
+        assert sizes[-1] * 100 <= sizes[-2] * (100 - LEAST_SAVED_PERCENT)
+        check_kept(before, messages, plan, model)
+        accepted(model, messages, tools, counted)
+        done += 1
+    window = make.random.randint(1, sizes[-1])
+    try:
+        fitted = fit(messages, window, counted, tools=tools)
+    except RequestTooLarge:
+        return done
+    assert fitted.tokens <= window
+    accepted(model, fitted.messages, tools, counted)
+    return done
+
+
+def test_the_histories_are_ones_that_services_take():
+    for seed in range(100):
+        messages = LongHistories(seed).messages()
+        for model in MODELS:
+            accepted(model, messages, (TOOL,), COUNTERS[0])
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_compacted_history_is_valid_smaller_keeps_what_it_must_and_comes_to_an_end(tenth):
+    size = share(10_000, 100)
+    done = [compact_anew(seed) for seed in range(tenth * size, (tenth + 1) * size)]
+    assert sum(map(bool, done)) > size // 2
+    assert max(done) <= 20
