@@ -8,7 +8,7 @@ ends, however it ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -29,11 +29,14 @@ from tokmagic.core.tokens import count_request
 from tokmagic.core.usage import Usage
 
 from . import compaction, responses, rules
+from .batch import Bench
 from .engine import Engine
 from .faults import NO_FAULTS, FaultPlan
 from .faulty import Events, Faulty
 from .generation import Call, Generation, unless_gone
 from .listing import anthropic_model, anthropic_models, openai_model, openai_models
+from .message_batches import MessageBatches
+from .openai_batches import OpenAIBatches
 from .rates import Buckets
 from .refusals import id_headers, protocol_of, refusal
 
@@ -63,6 +66,7 @@ class App:
 
     def asgi(self) -> Starlette:
         """The ASGI application; who may use it is not its business."""
+        bench = Bench(self._row, self._clock)
         return Starlette(
             routes=[
                 Route("/v1/messages", self._messages, methods=["POST"]),
@@ -71,6 +75,8 @@ class App:
                 Route("/v1/responses/input_tokens", self._input_tokens, methods=["POST"]),
                 Route("/v1/responses/compact", self._compact, methods=["POST"]),
                 Route("/v1/chat/completions", self._chat, methods=["POST"]),
+                *MessageBatches(bench, _body).routes(),
+                *OpenAIBatches(bench, _body, self._clock).routes(),
                 Route("/v1/models", self._list, methods=["GET"]),
                 Route("/v1/models/{name}", self._describe, methods=["GET"]),
             ],
@@ -128,6 +134,13 @@ class App:
         if not isinstance(admitted, Call):
             return admitted
         return await self._faulty.answer(http, admitted, lambda: self._answer(http, admitted))
+
+    async def _row(self, protocol: Protocol, body: Mapping[str, Any]) -> Json:
+        """The reply to one request of a batch, whose tokens count for no limit of the minute."""
+        request = _read(protocol, dict(body))
+        codec = ResponsesCodec(responses.settings_of(body)) if protocol == "responses" else CODECS[protocol]
+        call = await self._checked(request, self._model(protocol, request.model), codec)
+        return await Generation(call, lambda produced: None).whole(self._engine, int(self._clock()))
 
     async def _compact(self, http: HttpRequest) -> Response:
         """A summary is an answer like any other: counted, limited and ended when nobody waits for it."""

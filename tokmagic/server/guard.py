@@ -18,6 +18,9 @@ from tokmagic.codecs import WireError
 from .door import MAX_BODY, MAX_RUNNING, Names
 from .refusals import protocol_of, refusal
 
+#: Routes that take another content type than JSON.
+FORMS = {"/v1/files": "multipart/form-data"}
+
 
 class Guard:
     """ASGI middleware that lets in what carries ``token`` and is addressed to one of the server's own ``names``."""
@@ -37,7 +40,8 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        error = self._refusal(scope["method"], headers) or self._crowded(scope["path"], headers)
+        kind = FORMS.get(scope["path"], "application/json") if scope["method"] == "POST" else ""
+        error = self._refusal(kind, headers) or self._crowded(scope["path"], headers)
         if error is not None:
             await refusal(protocol_of(scope["path"], headers), error, headers)(scope, receive, send)
             return
@@ -47,7 +51,7 @@ class Guard:
         finally:
             self._running -= 1
 
-    def _refusal(self, method: str, headers: Headers) -> WireError | None:
+    def _refusal(self, kind: str, headers: Headers) -> WireError | None:
         origin = headers.get("origin")
         strange = origin and not self._names.own(origin.removeprefix("http://"))
         if strange or not self._names.own(headers.get("host", "")):
@@ -55,8 +59,8 @@ class Guard:
         if not self._knows(headers):
             message = "The API key is wrong; use the token of this server."
             return WireError(401, "authentication_error", message, code="invalid_api_key")
-        if method == "POST" and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return WireError(415, "invalid_request_error", "The content type must be application/json.")
+        if kind and headers.get("content-type", "").partition(";")[0].strip().lower() != kind:
+            return WireError(415, "invalid_request_error", f"The content type must be {kind}.")
         length = headers.get("content-length", "0")
         return self._too_large() if not length.isdecimal() or int(length) > self._max_body else None
 
