@@ -18,7 +18,7 @@ from tokmagic.core.errors import ConfigurationError, LedgerError
 from tokmagic.core.limits import MAX_AMOUNT, Account, Admitted, Limit
 from tokmagic.ledgers.redis import RedisLedger
 from tokmagic.ledgers.registry import open_ledger
-from tokmagic.ledgers.servers import Address
+from tokmagic.ledgers.servers import VERSION, Address
 
 if TYPE_CHECKING:
     import subprocess
@@ -165,6 +165,14 @@ def test_without_a_clock_of_its_own_a_book_goes_by_the_servers(redis_url: str, d
         seconds, _ = server.time()
     assert ends == pytest.approx(seconds + 60, abs=5)
     ledger.close()
+
+
+def test_a_book_of_another_version_is_refused_with_both_versions(redis_url: str) -> None:
+    RedisLedger(redis_url).close()
+    with redis.Redis.from_url(redis_url.partition("?")[0]) as server:
+        server.set("{" + Address.parse(redis_url).prefix + "}:version", VERSION + 7)
+    with pytest.raises(LedgerError, match=f"has version {VERSION + 7}, and this tokmagic reads {VERSION}: use one"):
+        RedisLedger(redis_url)
 
 
 def test_books_with_different_prefixes_are_apart(redis_url: str, desk: Desk) -> None:

@@ -21,16 +21,21 @@ from .servers import Address, Server
 from .sums import add_up, at_ceiling, measures, slot_of, starts_a_slot
 from .wire import (
     LARGEST,
-    accounts_text,
+    PLACES,
     amounts_of,
-    amounts_text,
-    dump,
+    asked_of,
+    beginnings,
+    charge_of,
     ending_of,
     entry_of,
+    expected_of,
     levels_of,
-    record_of,
+    packed,
     report,
     reservation_of,
+    row_of,
+    scopes_of,
+    text,
 )
 
 #: Rows of sums are read by so many minutes at once, so that nobody waits long.
@@ -59,35 +64,40 @@ class RedisLedger:
         """Hold ``entry.charge`` on all accounts, or on none."""
         at = max(entry.at, *(account.since for account in accounts), 0.0)
         held = replace(entry, state="held", at=at)
-        lease = entry.lease_until if self._clock is not None else entry.lease_until - time.time()
-        self._check(*amounts_of(entry), *(account.limit.amount for account in accounts))
-        texts = (entry.id, reservation_of(held), record_of(held), repr(lease), ticket, accounts_text(tuple(accounts)))
-        word, *standings = self._run("reserve", self._now(), *texts)
-        if word == b"known":
+        asked, keys = self._asked(accounts, *amounts_of(entry))
+        charge = charge_of(entry.charge.ceiling, entry.charge.expected)
+        facts = (text(entry.id), reservation_of(held), _number(at))
+        who = (text(ticket), text(entry.session), charge, _number(entry.play), text(entry.model))
+        answer = b"x"
+        while answer in (b"x", b"n"):
+            lease = entry.lease_until if self._clock is not None else entry.lease_until - time.time()
+            answer = self._run("reserve", self._now(), *facts, _number(lease), *who, asked, *scopes_of(entry), *keys)
+            self._make_way(answer, accounts)
+        if answer == b"k":
             return Admitted()
-        if word == b"ended":
+        if answer == b"e":
             raise LedgerError(f"the book {self._address} has had the entry {entry.id}: reserve a call once.")
-        decision = decide(levels_of(accounts, standings), entry.charge)
-        if isinstance(decision, Admitted) != (word == b"admitted"):
+        decision = decide(levels_of(accounts, answer[1:]), entry.charge)
+        if isinstance(decision, Admitted) != (answer[:1] == b"a"):
             raise LedgerError(f"the book {self._address} is of another version: use one tokmagic on all machines.")
         return decision
 
     def expect(self, id: str, expected: Amounts) -> None:
         """Let a held entry stand for so much on its waiting limits from now on; budgets keep its ceiling."""
-        self._run("expect", self._now(), id, amounts_text(expected))
+        self._run("expect", self._now(), text(id), expected_of(expected))
 
     def settle(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Replace the hold by ``entry.used``, or, when ``entry.state`` is ``unsettled``, charge it at its ceiling."""
         if entry.state == "unsettled":
-            self._finish("u", at_ceiling(entry, self._time()), lessons)
+            self._finish("unsettled", at_ceiling(entry, self._time()), lessons)
         else:
             done = replace(entry, state="settled", settled_at=entry.settled_at or self._time())
-            self._finish("s", done, lessons)
+            self._finish("settled", done, lessons)
 
     def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
         free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact", state="released")
-        self._finish("r", replace(free, settled_at=entry.settled_at or self._time()), lessons)
+        self._finish("released", replace(free, settled_at=entry.settled_at or self._time()), lessons)
 
     def learn(self, lessons: Lessons) -> None:
         """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
@@ -105,9 +115,12 @@ class RedisLedger:
 
     def levels(self, accounts: Sequence[Account]) -> tuple[Level, ...]:
         """How full the accounts are now; takes nothing."""
-        self._check(*(account.limit.amount for account in accounts))
-        _, *standings = self._run("levels", self._now(), accounts_text(tuple(accounts)))
-        return levels_of(accounts, standings)
+        asked, keys = self._asked(accounts)
+        answer = b"n"
+        while answer == b"n":
+            answer = self._run("levels", self._now(), asked, *keys)
+            self._make_way(answer, accounts)
+        return levels_of(accounts, answer[1:])
 
     def entries(
         self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
@@ -132,44 +145,66 @@ class RedisLedger:
             return add_up((entry for entry in single if entry.state in ("settled", "unsettled")), by)
         end = "+inf" if until is None else f"({slot_of(until)}"
         slots = self._call("ZRANGEBYSCORE", "slots" if session is None else f"slots:{session}", slot_of(since), end)
-        rows = [row for start in range(0, len(slots), PAGE) for row in self._run("sums", *slots[start : start + PAGE])]
+        rows = [
+            row for start in range(0, len(slots), PAGE) for row in self._run("sums_of", *slots[start : start + PAGE])
+        ]
         return report(rows, self._run("spanning"), session, by)
 
     def open_entries(self, prefix: str = "") -> tuple[Entry, ...]:
         """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
-        found = sorted((float(at), number, id) for id, at, number in self._run("open", prefix))
+        found = sorted((float(at), number, id) for id, at, number in self._run("still", text(prefix)))
         return self._read([id for _, _, id in found])
 
     def sweep(self) -> int:
         """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
-        return int(self._run("sweep", self._now()))
+        gone = self._read(self._run("lapsed", self._now()))
+        ends = (self._end("lapsed", at_ceiling(entry, self._time()), NOTHING_LEARNED) for entry in gone)
+        return sum(answer == b"d" for answer in ends)
 
     def close(self) -> None:
         """Let go of the connections. Closing twice is a no-op."""
         self._server.close()
 
-    def _finish(self, letter: str, entry: Entry, lessons: Lessons) -> None:
-        sums = measures(entry)
-        self._check(*sums)
-        used = entry.used
-        texts = (ending_of(entry), dump(sums), amounts_text(used.ceiling), amounts_text(used.expected))
-        if self._revise("finish", lessons, entry.id, letter, *texts) == b"unknown":
+    def _finish(self, ending: str, entry: Entry, lessons: Lessons) -> None:
+        if self._end(ending, entry, lessons) == b"u":
             raise LedgerError(f"the book {self._address} has no entry {entry.id}: reserve a call before it ends.")
 
-    def _revise(self, script: str, lessons: Lessons, *texts: str) -> bytes:
+    def _end(self, ending: str, entry: Entry, lessons: Lessons) -> bytes:
+        sums = measures(entry)
+        self._check(*sums)
+        used = charge_of(entry.used.ceiling, entry.used.expected)
+        place = (text(entry.call), row_of(entry), text(entry.session))
+        return self._revise(
+            "finish", lessons, text(entry.id), text(ending), ending_of(entry), *place, packed(sums), used
+        )
+
+    def _revise(self, script: str, lessons: Lessons, *parts: bytes) -> bytes:
         """Run a script that keeps lessons, again with the notes as they are now whenever one has changed meanwhile."""
+        rooms = [part for key, room in lessons.rooms.items() for part in (text(key), _number(room))]
         while True:
             notes = [(name, self._notes.get(name, "")) for name in lessons.notes]
             revised = [(name, old, lessons.notes[name](old)) for name, old in notes]
-            word, *stale = self._run(script, self._now(), dump(revised), dump(list(lessons.rooms.items())), *texts)
-            if word != b"stale":
+            texts = [text(part) for note in revised for part in note]
+            answer: bytes = self._run(script, self._now(), *parts, _number(len(lessons.rooms)), *rooms, *texts)
+            if not answer.startswith(b"s"):
                 self._notes.update((name, new) for name, _, new in revised)
-                return bytes(word)
-            name = stale[0].decode()
+                return answer
+            name = answer[1:].decode()
             self._notes[name] = (self._call("HGET", "n", name) or b"").decode()
 
-    def _run(self, script: str, *texts: str | bytes) -> Any:
-        return self._server.run(script, *texts)
+    def _make_way(self, answer: bytes, accounts: Sequence[Account]) -> None:
+        """Do what a script asked for before it can answer: end what has lapsed, or open accounts new to the book."""
+        if answer == b"x":
+            self.sweep()
+        elif answer == b"n":
+            self._run("begin", self._now(), PLACES, *beginnings(accounts))
+
+    def _asked(self, accounts: Sequence[Account], *amounts: int) -> tuple[bytes, tuple[bytes, ...]]:
+        self._check(*amounts, *(account.limit.amount for account in accounts))
+        return asked_of(tuple(accounts))
+
+    def _run(self, script: str, *parts: bytes) -> Any:
+        return self._server.run(script, *parts)
 
     def _call(self, command: str, key: str, *values: str | bytes | int) -> Any:
         return self._server.call(command, key, *values)
@@ -180,8 +215,8 @@ class RedisLedger:
         reserved, ended = self._call("HMGET", "e", *ids), self._call("HMGET", "x", *ids)
         return tuple(map(entry_of, reserved, ended))
 
-    def _now(self) -> str:
-        return "" if self._clock is None else repr(float(self._clock()))
+    def _now(self) -> bytes:
+        return b"" if self._clock is None else _number(self._clock())
 
     def _time(self) -> float:
         return time.time() if self._clock is None else self._clock()
@@ -189,3 +224,7 @@ class RedisLedger:
     def _check(self, *numbers: int) -> None:
         if max(numbers, default=0) > LARGEST:
             raise LedgerError(f"the book {self._address} can keep no such value: {max(numbers):,} is over {LARGEST:,}.")
+
+
+def _number(value: float) -> bytes:
+    return repr(float(value)).encode()

@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 FORM = "redis://[user:password@]host[:port][/db][?prefix=name], or rediss:// for TLS"
 #: What may be asked of TLS besides, by the names redis-py has for it.
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+#: The scripts, each with the parts it needs besides ``base``.
+SCRIPTS = {
+    "reserve": "accounts open covering queue",
+    "levels": "accounts queue",
+    "expect": "accounts open",
+    "finish": "accounts open lessons sums",
+    "learn": "accounts lessons",
+    "begin": "accounts open covering",
+    "lapsed": "",
+    "still": "open",
+    "sums_of": "",
+    "spanning": "",
+}
+#: Of what the scripts keep and how; a book of another version is refused.
+VERSION = 2
 #: Seconds to wait for the server.
 PATIENCE = 10.0
 #: Seconds before a connection that was lost is tried again: what was sent may have been done, and does no harm twice.
@@ -81,16 +96,17 @@ class Server:
         self._process = os.getpid()
         self._closed = False
         self._refuse_forgetting()
+        self._refuse_another_version()
 
-    def run(self, script: str, *texts: str | bytes) -> Any:
+    def run(self, script: str, *parts: bytes) -> Any:
         """Run a script of ``lua/``; what it returns, texts as bytes."""
         from redis.exceptions import NoScriptError
 
         source, digest = _script(script)
         try:
-            return self._send("EVALSHA", digest, 1, self._base, *texts)
+            return self._send("EVALSHA", digest, 1, self._base, *parts)
         except NoScriptError:
-            return self._send("EVAL", source, 1, self._base, *texts)
+            return self._send("EVAL", source, 1, self._base, *parts)
 
     def call(self, command: str, key: str, *values: str | bytes | int) -> Any:
         """Run one command on a key of the book."""
@@ -160,6 +176,16 @@ class Server:
                 f"is {policy}: set it to noeviction (CONFIG SET maxmemory-policy noeviction)."
             )
 
+    def _refuse_another_version(self) -> None:
+        self.call("SETNX", "version", VERSION)
+        version = self.call("GET", "version").decode()
+        if version != str(VERSION):
+            self.close()
+            raise LedgerError(
+                f"the book {self._address} has version {version}, and this tokmagic reads {VERSION}: use one tokmagic "
+                "on all machines, or give the URL another prefix."
+            )
+
 
 def _pool(address: Address) -> ConnectionPool:
     try:
@@ -186,7 +212,8 @@ def _pool(address: Address) -> ConnectionPool:
 
 @cache
 def _script(name: str) -> tuple[str, str]:
-    """The text of a script behind what all begin with, and its digest."""
+    """The text of a script behind the parts it needs, and its digest."""
     folder = files("tokmagic.ledgers") / "lua"
-    source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("book", name))
+    parts = ("base", *SCRIPTS[name].split(), name)
+    source = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in parts)
     return source, sha1(source.encode(), usedforsecurity=False).hexdigest()

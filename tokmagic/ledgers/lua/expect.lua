@@ -1,16 +1,17 @@
 -- now, id, expected
-local now, expected = clock(ARGV[1]), cjson.decode(ARGV[3])
-local open = call('HGET', P .. 'o', ARGV[2])
-local record = open and cmsgpack.unpack(open)
-if not record or record.state ~= 'h' then return end
-read_holds(record)
-for _, held in ipairs(record.holds) do
-  local state = states[held[1]]
-  local amount = expected[state[UNIT]] or 0
-  if state[FULL] == 'wait' and amount ~= held[3] then
-    set_room(held[1], refilled(state, now) + held[3] - amount, now)
-    held[3] = amount
+local record = open_entry(ARGV[2])
+if not record or record[STATE_OF] ~= HOLDING then return end
+local now, expected, keys = clock(ARGV[1]), numbers(ARGV[3]), record.keys
+read_accounts(keys)
+for i, key in ipairs(keys) do
+  local at = STANDING + 3 * i - 2
+  local state, before = states[key], record[at]
+  local amount = expected[state[UNIT]]
+  if amount ~= amount then amount = 0 end
+  if state[WAITS] == 1 and amount ~= before then
+    set_room(key, refilled(state, now) + before - amount, now)
+    record[at] = amount
   end
 end
 write_accounts()
-call('HSET', P .. 'o', ARGV[2], cmsgpack.pack(record))
+write_open(ARGV[2], record)

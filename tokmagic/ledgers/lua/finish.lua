@@ -1,46 +1,59 @@
--- now, notes, rooms, then of the entry that ends: id, letter, new values, measures, used ceiling, used expected
-local now = clock(ARGV[1])
-local notes, rooms, id, letter = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), ARGV[4], ARGV[5]
-local open = call('HGET', P .. 'o', id)
-if not open and call('HEXISTS', P .. 'x', id) == 0 then return {'unknown'} end
-local changed = stale(notes)
-if changed then return {'stale', changed} end
-write_notes(notes)
-if not open then
-  lower(rooms, now)
+-- now, id, how it ends, new values, call, row, session, what it adds to the sums, what it used, lessons.
+-- It ends settled, released, unsettled, or lapsed: unsettled only where its lease has ended.
+-- Says d when done, e where it had ended before, u for an unknown id, s and the name of a note that has changed.
+local now, id, ending = clock(ARGV[1]), ARGV[2], ARGV[3]
+local LESSONS = 10
+local record = open_entry(id)
+if not record and call('HEXISTS', P .. 'x', id) == 0 then return 'u' end
+local changed_note = stale(LESSONS)
+if changed_note then return 's' .. changed_note end
+if not record then
+  keep(LESSONS, now)
   write_accounts()
-  return {'ended'}
+  return 'e'
 end
 
-local record = cmsgpack.unpack(open)
-local measures = cjson.decode(ARGV[7])
-if letter == 'u' then
-  charge_at_ceiling(id, record, letter .. ARGV[6], measures)
-  lower(rooms, now)
-  write_accounts()
-  return {'done'}
+if ending == 'lapsed' then
+  local lease = call('ZSCORE', P .. 'lease', id)
+  if not lease or tonumber(lease) >= now then return 'e' end
 end
 
-local ceiling, expected = cjson.decode(ARGV[8]), cjson.decode(ARGV[9])
-read_holds(record)
-for _, held in ipairs(record.holds) do
-  local key, state = held[1], states[held[1]]
+local used, keys = numbers(ARGV[9]), record.keys
+local held, over = record[STATE_OF] == HOLDING, ending == 'settled' or ending == 'released'
+read_accounts(keys)
+
+local function charge(state, ceiling)
+  local truth = over and used[state[UNIT]] or ceiling
+  if truth ~= truth then truth = ceiling end
+  state[SPENT] = state[SPENT] + truth - (held and 0 or ceiling)
+  if held then state[HELD] = state[HELD] - ceiling end
+end
+
+local function give_back(state, expected)
   local unit = state[UNIT]
-  local truth = ceiling[unit] or held[2]
-  if state[FULL] == 'wait' then
-    local back = unit ~= 1 and expected[unit] and held[3] - expected[unit] or 0
-    set_room(key, refilled(state, now) + back, now)
-  elseif record.state == 'h' then
-    change(key, truth, -held[2])
-  else
-    change(key, truth - held[2], 0)
-  end
+  local amount = unit == 1 and expected or used[5 + unit]
+  state[ROOM] = refilled(state, now) + (amount == amount and expected - amount or 0)
+  state[AT] = now
 end
-if record.state == 'u' then take_out(record) end
-if letter == 's' then add(record, measures) end
-call('HDEL', P .. 'o', id)
-call('HSET', P .. 'x', id, letter .. ARGV[6])
-call('ZREM', P .. 'lease', id)
-lower(rooms, now)
+
+for i, key in ipairs(keys) do
+  local ceiling, expected = record[STANDING + 3 * i - 3], record[STANDING + 3 * i - 2]
+  local state = states[key]
+  if state[WAITS] == 0 then charge(state, ceiling) elseif over then give_back(state, expected) end
+  changed[key] = true
+end
+
+local slot, row, session, added = ('%d'):format(math.floor(record[TIME] / 60)), ARGV[6], ARGV[7], ARGV[8]
+if not held then change_sums(slot, row, session, record.added, -1, count_call(ARGV[5], slot, row, -1)) end
+if ending ~= 'released' then change_sums(slot, row, session, added, 1, count_call(ARGV[5], slot, row, 1)) end
+if over then
+  call('HDEL', P .. 'o', id)
+else
+  record[STATE_OF], record.added = UNSETTLED, added
+  write_open(id, record)
+end
+call('HSET', P .. 'x', id, ARGV[4])
+if held then call('ZREM', P .. 'lease', id) end
+keep(LESSONS, now)
 write_accounts()
-return {'done'}
+return 'd'

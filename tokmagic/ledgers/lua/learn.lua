@@ -1,8 +1,6 @@
--- now, notes, rooms
-local notes = cjson.decode(ARGV[2])
-local changed = stale(notes)
-if changed then return {'stale', changed} end
-write_notes(notes)
-lower(cjson.decode(ARGV[3]), clock(ARGV[1]))
+-- now, lessons
+local changed_note = stale(2)
+if changed_note then return 's' .. changed_note end
+keep(2, clock(ARGV[1]))
 write_accounts()
-return {'done'}
+return 'd'

@@ -1,4 +1,0 @@
--- now
-local gone = sweep(clock(ARGV[1]))
-write_accounts()
-return gone
