@@ -6,7 +6,6 @@ back, to be shown to people.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -66,9 +65,9 @@ def _drawn(value: Any) -> Image | None:
 
 
 def _as_json(value: Any) -> str:
-    from pydantic_core import to_jsonable_python
+    from pydantic_core import to_json
 
     try:
-        return json.dumps(to_jsonable_python(value, fallback=str, inf_nan_mode="strings"), ensure_ascii=False)
+        return to_json(value, fallback=str, inf_nan_mode="strings").decode()
     except (ValueError, TypeError, RecursionError):  # a cycle, or bytes that are no text
         return str(value)

@@ -33,24 +33,19 @@ STEPS: Mapping[StopReason, Step] = {
 
 
 def open_calls(messages: Iterable[Message]) -> tuple[ToolCall, ...]:
-    """The calls that have no result, in order, each id once."""
-    parts = [part for message in messages for part in message.parts]
-    answered = {part.call_id for part in parts if isinstance(part, ToolResult)}
-    found = {part.id: part for part in parts if isinstance(part, ToolCall) and part.id not in answered}
-    return tuple(found.values())
+    """The calls that have no result behind them, in order; an id that is used again is another call."""
+    return tuple(call for _, call in _open(messages))
 
 
 def with_results(messages: Sequence[Message], results: Iterable[ToolResult]) -> list[Message]:
-    """The messages, with each result in a user's message right behind the turn that called for it."""
+    """The messages, with each result in a user's message right behind the last turn that calls for it."""
     of_call = {result.call_id: result for result in results}
     changed: list[Message] = []
-    for message in messages:
-        changed.append(message)
+    for message in reversed(messages):
         calls = [part.id for part in message.parts if isinstance(part, ToolCall)]
-        answers = tuple(of_call.pop(id) for id in calls if id in of_call)
-        if answers:
-            changed.append(Message("user", answers))
-    return changed
+        answers = tuple(of_call.pop(id) for id in dict.fromkeys(calls) if id in of_call)
+        changed += [Message("user", answers), message] if answers else [message]
+    return changed[::-1]
 
 
 def not_run(calls: Iterable[ToolCall], why: str) -> list[ToolResult]:
@@ -60,9 +55,7 @@ def not_run(calls: Iterable[ToolCall], why: str) -> list[ToolResult]:
 
 def closed(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages, each open call with something behind it answered by an error, so that any provider takes them."""
-    calls = open_calls(messages)
-    last = {part.id for part in messages[-1].parts if isinstance(part, ToolCall)} if messages else set()
-    orphans = [call for call in calls if call.id not in last]
+    orphans = [call for place, call in _open(messages) if place < len(messages) - 1]
     return tuple(with_results(messages, not_run(orphans, "the turn ended before it.")) if orphans else messages)
 
 
@@ -71,3 +64,15 @@ def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, .
     answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
     cut = answers[-1] + 1 if answers else 0
     return list(messages[:cut]), tuple(messages[cut:])
+
+
+def _open(messages: Iterable[Message]) -> list[tuple[int, ToolCall]]:
+    """The open calls, each with the place of its message; of several with one id in a message only one counts."""
+    found: dict[str, tuple[int, ToolCall]] = {}
+    for place, message in enumerate(messages):
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                found[part.id] = (place, part)
+            elif isinstance(part, ToolResult):
+                found.pop(part.call_id, None)
+    return sorted(found.values(), key=lambda call: call[0])
