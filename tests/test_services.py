@@ -9,7 +9,7 @@ import pytest
 from tests.providers.conftest import reply, scripted
 from tokmagic.client import AsyncClient
 from tokmagic.config import load_settings
-from tokmagic.core.errors import AuthenticationFailed, ConfigurationError, RequestRejected
+from tokmagic.core.errors import AuthenticationFailed, BudgetExceeded, ConfigurationError, RequestRejected
 from tokmagic.parts import Parts
 
 ANSWER = {
@@ -103,3 +103,46 @@ def test_a_key_of_another_provider_is_not_sent(runner, monkeypatch):
             parts.close()
 
     assert runner.run(go()) == ()
+
+
+def test_a_services_own_tools_are_sent_and_booked_at_least_and_a_budget_refuses_them(runner, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    said = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "stop_reason": "end_turn",
+        "stop_sequence": None, "content": [{"type": "text", "text": "hi"}],
+        "usage": {"input_tokens": 9, "output_tokens": 4},
+    }  # fmt: skip
+    search = {"type": "web_search_20250305", "name": "web_search"}
+
+    async def go():
+        async with at_a_script("anthropic", reply(json.dumps(said))) as (parts, seen):
+            client = AsyncClient("anthropic/claude-sonnet-5-5", parts=parts, server_tools=[search], stream=False)
+            answered = await client.send("hello", limits=["9 requests/day"])
+            with pytest.raises(BudgetExceeded, match="the server tool web_search can cost more"):
+                await client.send("hello", limits=["1 usd/day"])
+            return answered, seen
+
+    answered, seen = runner.run(go())
+    assert [json.loads(body)["tools"] for _, body in seen] == [[search]]
+    assert answered.cost.quality == "at least"
+
+
+def test_a_thread_marks_what_it_will_share_once_it_is_long_enough_and_pays_less_for_it(runner, monkeypatch):
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-0123456789")
+    said = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "stop_reason": "end_turn",
+        "stop_sequence": None, "content": [{"type": "text", "text": "hi"}],
+        "usage": {"input_tokens": 10, "cache_read_input_tokens": 2_000, "output_tokens": 4},
+    }  # fmt: skip
+
+    async def go():
+        async with at_a_script("anthropic", reply(json.dumps(said))) as (parts, seen):
+            client = AsyncClient("anthropic/claude-sonnet-5-5", parts=parts, stream=False)
+            thread = client.conversation("talk")
+            replies = [await client.send(text, thread=thread) for text in ("short", "long " * 3_000)]
+            return replies, seen, parts.model("anthropic/claude-sonnet-5-5")
+
+    replies, seen, model = runner.run(go())
+    assert [b"cache_control" in body for _, body in seen] == [False, True]
+    rates = model.price.rates(2_010)
+    assert replies[1].cost.nanousd == -(-(10 * rates.input + 2_000 * rates.cache_read + 4 * rates.output) // 10**6)

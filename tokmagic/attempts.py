@@ -17,9 +17,9 @@ from tokmagic.codecs import Codec
 from tokmagic.codecs.overheard import Overheard
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sent import Sent, read_sent
+from tokmagic.core.bounds import require_bounds
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import (
-    BudgetExceeded,
     ConnectionFailed,
     StreamBroken,
     UnknownModel,
@@ -223,13 +223,4 @@ def _require_bounds(sent: Sent, plan: CallPlan, limits: Sequence[Limit]) -> None
         open_ends.append("an input that is not read here")
     if sent.kind == "call" and not plan.request.max_tokens:
         open_ends.append("an answer without a bound")
-    for limit in limits:
-        hard = limit.full == "refuse" and limit.unit != "requests"
-        if open_ends and hard and limit.covers(plan.model.name):
-            raise BudgetExceeded(
-                f"{limit} cannot be kept: {', '.join(open_ends)} can cost more than the request says, so nothing was "
-                "sent. Leave that out, or lift the limit.",
-                limit=str(limit),
-                needed=None,
-                left=0,
-            )
+    require_bounds(open_ends, limits, plan.model.name)

@@ -19,8 +19,9 @@ from anyio import to_thread
 
 from tokmagic.booking import Booking
 from tokmagic.core.asking import PROVIDER
-from tokmagic.core.counters import Counter
 from tokmagic.core.book import Kind
+from tokmagic.core.bounds import open_ends, require_bounds
+from tokmagic.core.counters import Counter
 from tokmagic.core.errors import (
     BudgetExceeded,
     MissingKey,
@@ -178,6 +179,7 @@ class Passage:
     async def _call(self, name: str | None) -> AsyncGenerator[Event]:
         self._plan = plan = await self._planned(name)
         self._parts.require_key(plan.model)
+        require_bounds(open_ends(plan.request), self._booking.limits, plan.model.name)
         for opening in self._opening(plan, named=name is not None):
             yield opening
         async with aclosing(self._attempts(plan)) as events:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,21 +12,12 @@ from tokmagic.core.compaction import Compacting, mode_named
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.fitting import OFF
 from tokmagic.core.limits import Limit
-from tokmagic.core.messages import Extras, Tool, ToolCall
+from tokmagic.core.messages import EFFORTS, Extras, Reasoned, Tool, ToolCall
 from tokmagic.core.planning import Wishes
+from tokmagic.core.reasoning import LEAST_BUDGET
 from tokmagic.core.truncation import STRATEGIES
+from tokmagic.extras import KEY_NAMES, NO_KEYS, check_extras, check_server_tools
 from tokmagic.functions import described
-
-#: Fields of a request's body that its plan rests on. Set past the plan, they would let a call cost more than its hold.
-PLANNED = frozenset(
-    {
-        *("model", "messages", "system", "max_tokens", "max_completion_tokens", "n", "best_of", "stream"),
-        *("stream_options", "tools", "functions", "mcp_servers", "web_search_options", "prediction"),
-        *("context_management", "service_tier", "speed", "inference_geo", "max_output_tokens", "input", "instructions"),
-        *("previous_response_id", "conversation", "background", "prompt", "container", "fallbacks", "compaction"),
-        *("audio", "modalities"),
-    }
-)
 
 #: How too long input is treated where nothing is said, and the two ways that cut nothing.
 DEFAULT_TRUNCATION, SPLIT = "smart", "split"
@@ -44,6 +34,11 @@ class ClientOptions(TypedDict, total=False):
         truncate: how too long input is cut: a strategy's name; ``split`` to send it in parts; ``off`` to refuse.
         extended_output: switch on the longer answers a model offers.
         temperature: 0 or more.
+        reasoning: how much to think: ``off``, ``low``, ``medium``, ``high``, or a budget in tokens.
+        cache: mark the beginning of what is said for the service to cache, as pays where calls that begin alike follow
+            within minutes; without a word that is done in threads.
+        server_tools: tools that the service runs itself, in its own words. What they read and cost has no bound that is
+            known beforehand, so a limit on money or tokens refuses them.
         stop: the text, or texts, at which the answer ends.
         stream: False asks for the answer in one piece.
         limits: further limits for this call, in words such as ``0.10 usd/call``.
@@ -51,7 +46,7 @@ class ClientOptions(TypedDict, total=False):
         compact: when its earlier turns are replaced by a summary: ``auto``, ``economic``, ``now``, ``off``, or a
             ``Compacting`` for the details.
         timeout: seconds from when it is sent until the reply must be complete; waits for limits do not count.
-        extra_headers, extra_query, extra_body: added to the HTTP request as they are; ``PLANNED`` fields are refused.
+        extra_headers, extra_query, extra_body: added to the HTTP request as they are; ``extras`` says what is refused.
         replay: answer at no cost what was asked before, and keep the answer for the next time.
         fresh: with ``replay``, ask again all the same.
         cell, notebook: where it comes from, for the book.
@@ -64,6 +59,9 @@ class ClientOptions(TypedDict, total=False):
     truncate: str | None
     extended_output: bool | None
     temperature: float | None
+    reasoning: Reasoned | None
+    cache: bool | None
+    server_tools: Sequence[Mapping[str, Any]] | None
     stop: str | Sequence[str] | None
     stream: bool | None
     limits: Sequence[str | Limit]
@@ -116,8 +114,7 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     options = cast("CallOptions", {**defaults, **said})
     unknown = set(options) - CallOptions.__optional_keys__
     if unknown:
-        known = ", ".join(sorted(CallOptions.__optional_keys__))
-        raise ConfigurationError(f"Unknown option {', '.join(sorted(unknown))}: use one of {known}.")
+        raise _unknown(unknown)
     for name in ("max_tokens", "max_input_tokens"):
         _whole(name, options.get(name), 1)
     _whole("keep_recent", options.get("keep_recent"), 0)
@@ -129,6 +126,7 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     if tools := options.get("tools"):
         options["tools"] = described(tools)
     compacting_of(options)
+    _thinkable(options.get("reasoning"))
     _sendable(options)
     strategy = options.get("truncate") or DEFAULT_TRUNCATION
     ways = (*STRATEGIES, SPLIT, OFF)
@@ -168,7 +166,7 @@ def compacting_of(options: CallOptions) -> Compacting:
 
 def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
     """The part of the options that planning reads."""
-    keep, stop = options.get("keep_recent"), options.get("stop") or ()
+    keep, stop, cache = options.get("keep_recent"), options.get("stop") or (), options.get("cache")
     return Wishes(
         max_tokens=options.get("max_tokens"),
         default_max_tokens=default_max_tokens,
@@ -177,6 +175,9 @@ def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
         truncate=options.get("truncate") or DEFAULT_TRUNCATION,
         extended_output=options.get("extended_output") is True,
         temperature=options.get("temperature"),
+        reasoning=options.get("reasoning"),
+        cache=options.get("thread") is not None if cache is None else cache,
+        server_tools=tuple(options.get("server_tools") or ()),
         tools=tuple(described(options.get("tools") or ())),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         stream=options.get("stream") is not False,
@@ -197,19 +198,26 @@ def _named(model: object) -> None:
 def _sendable(options: CallOptions) -> None:
     if any(not isinstance(text, str) for text in options.get("stop") or ()):
         raise ConfigurationError("stop is a text or a list of texts.")
-    for name, value in (options.get("extra_headers") or {}).items():
-        if not isinstance(value, str) or not f"{name}{value}".isascii() or not f"{name}{value}".isprintable():
-            raise ConfigurationError(f"extra_headers: {name!r} is no header of printable ASCII text.")
-    planned = sorted(PLANNED.intersection(options.get("extra_body") or ()))
-    if planned:
+    extras = (options.get("extra_headers"), options.get("extra_query"), options.get("extra_body"))
+    if any(extras):
+        check_extras(*(fields or {} for fields in extras))
+    check_server_tools(options.get("server_tools") or ())
+
+
+def _thinkable(asked: object) -> None:
+    effort = asked in EFFORTS
+    budget = isinstance(asked, int) and not isinstance(asked, bool) and asked >= LEAST_BUDGET
+    if asked is not None and not effort and not budget:
         raise ConfigurationError(
-            f"extra_body cannot set {', '.join(planned)}: the budget of the call rests on it. Use the options instead."
+            f"reasoning is one of {', '.join(EFFORTS)}, or a budget of {LEAST_BUDGET:,} tokens or more, not {asked!r}."
         )
-    for name, fields in (("extra_body", options.get("extra_body")), ("extra_query", options.get("extra_query"))):
-        try:
-            json.dumps(dict(fields or {}), ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise ConfigurationError(f"{name} holds something that no JSON can carry: {error}.") from None
+
+
+def _unknown(names: set[str]) -> ConfigurationError:
+    said = ", ".join(sorted(names))
+    if KEY_NAMES.intersection(names):
+        return ConfigurationError(f"{said} is no option: {NO_KEYS}.")
+    return ConfigurationError(f"Unknown option {said}: use one of {', '.join(sorted(CallOptions.__optional_keys__))}.")
 
 
 def _whole(name: str, value: object, least: int) -> None:

@@ -148,3 +148,16 @@ def test_a_partial_answer_holds_text_and_thoughts_but_no_half_call():
     assert outcome.partial().stop_reason == "interrupted"
     outcome.error = StreamBroken("cut")
     assert outcome.partial().stop_reason == "unknown"
+
+
+def test_what_a_services_own_tools_cost_is_not_in_its_usage():
+    plan = replace(PLAN, request=replace(PLAN.request, server_tools=({"type": "web_search"},)))
+    usage = Usage(input_tokens=50, output_tokens=10)
+    entry = settle(Finished(Answer((Text("deep"),), usage, "end")), plan=plan)
+    assert (entry.usage, entry.quality) == (usage, "at least")
+
+
+@pytest.mark.parametrize(("asked", "state"), [(None, "settled"), ("low", "unsettled"), (2_048, "unsettled")])
+def test_where_thinking_was_asked_for_a_stopped_reply_keeps_its_ceiling(asked, state):
+    plan = replace(PLAN, request=replace(PLAN.request, reasoning=asked))
+    assert settle(TextDelta("deep"), plan=plan).state == state

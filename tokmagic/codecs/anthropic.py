@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokmagic.core.errors import MalformedReply, ProviderError
-from tokmagic.core.messages import Request, Tool
+from tokmagic.core.errors import MalformedReply, ProviderError, RequestRejected
+from tokmagic.core.messages import Reasoned, Request, Tool
+from tokmagic.core.reasoning import LEAST_BUDGET, budget_within
 from tokmagic.core.replies import Answer
 
 from . import Json, WireError
@@ -25,6 +26,7 @@ from .anthropic_blocks import (
     encode_parts,
     encode_usage,
 )
+from .anthropic_caching import mark_shared
 from .anthropic_requests import decode_request
 from .anthropic_stream import MessagesDecoder
 from .anthropic_writer import MessagesEncoder
@@ -38,7 +40,11 @@ class MessagesCodec:
     """The Messages protocol; see ``Codec``."""
 
     def encode_request(self, request: Request) -> Json:
-        """See ``Codec``."""
+        """See ``Codec``.
+
+        Raises:
+            RequestRejected: it is to think, and its answer is too short for that.
+        """
         body: Json = {
             "model": request.model,
             "max_tokens": request.max_tokens,
@@ -53,6 +59,12 @@ class MessagesCodec:
             body["stop_sequences"] = list(request.stop)
         if request.tools:
             body["tools"] = [_encode_tool(tool) for tool in request.tools]
+        if request.server_tools:
+            body["tools"] = [*body.get("tools", ()), *(dict(tool) for tool in request.server_tools)]
+        if request.reasoning is not None:
+            body |= _thinking(request.reasoning, request.max_tokens)
+        if request.cache:
+            mark_shared(body)
         return body
 
     def decode_request(self, body: Mapping[str, Any]) -> Request:
@@ -119,6 +131,20 @@ def _encode_turns(request: Request) -> list[Json]:
         last = turns[-1]["content"][-1]
         last["text"] = last["text"].rstrip()
     return turns
+
+
+def _thinking(asked: Reasoned, max_tokens: int) -> Json:
+    if asked == "off":
+        return {"thinking": {"type": "disabled"}}
+    if not isinstance(asked, int):
+        return {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": asked}}
+    budget = budget_within(asked, max_tokens)
+    if budget is None:
+        raise RequestRejected(
+            f"Thinking takes {LEAST_BUDGET:,} tokens at least and max_tokens is {max_tokens:,}: raise it, or leave "
+            "reasoning out."
+        )
+    return {"thinking": {"type": "enabled", "budget_tokens": budget}}
 
 
 def _encode_tool(tool: Tool) -> Json:

@@ -28,6 +28,7 @@ from tokmagic.core.messages import (
 )
 
 from .anthropic_blocks import MESSAGES, decode_block
+from .anthropic_caching import is_marked
 from .wire import Node
 
 _MODELLED = frozenset({"model", "max_tokens", "messages", "system", "temperature", "stop_sequences", "tools", "stream"})
@@ -61,6 +62,7 @@ def decode_request(body: Mapping[str, Any]) -> Request:
         tools=tuple(_tools(root.optional("tools"))),
         stream=stream.flag() if stream is not None else False,
         extras=Extras(body={name: body[name] for name in body if name in _KEPT}),
+        cache=is_marked(body),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.messages import Request, Tool
+from tokmagic.core.reasoning import effort_of
 from tokmagic.core.replies import Answer
 
 from . import Json, WireError
@@ -19,6 +20,7 @@ from .chat_messages import (
     BROKEN_REASONS,
     CHAT,
     FINISH_REASONS,
+    WIRE_EFFORTS,
     WIRE_REASONS,
     answer_message,
     decode_message,
@@ -61,6 +63,10 @@ class ChatCodec:
             body["stop"] = list(request.stop)
         if request.tools:
             body["tools"] = [_encode_tool(tool) for tool in request.tools]
+        if request.server_tools:
+            body["tools"] = [*body.get("tools", ()), *(dict(tool) for tool in request.server_tools)]
+        if request.reasoning is not None:
+            body["reasoning_effort"] = WIRE_EFFORTS[effort_of(request.reasoning)]
         return body
 
     def decode_request(self, body: Mapping[str, Any]) -> Request:

@@ -12,7 +12,7 @@ from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.messages import Compaction, Effort, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
@@ -28,6 +28,8 @@ FINISH_REASONS: Mapping[str, StopReason] = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
+#: How much to think, in the words of OpenAI's protocols.
+WIRE_EFFORTS: Mapping[Effort, str] = {"off": "none", "low": "low", "medium": "medium", "high": "high"}
 WIRE_REASONS: Mapping[StopReason, str] = {
     "max_tokens": "length",
     "context_window": "length",

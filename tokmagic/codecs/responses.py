@@ -13,9 +13,11 @@ from typing import Any
 
 from tokmagic.core.errors import ProviderError, RequestRejected
 from tokmagic.core.messages import NOTHING, Request, Tool
+from tokmagic.core.reasoning import effort_of
 from tokmagic.core.replies import Answer
 
 from . import Json, WireError
+from .chat_messages import WIRE_EFFORTS
 from .failures import failure
 from .responses_answers import decode_answer, encode_answer
 from .responses_items import input_items
@@ -54,12 +56,16 @@ class ResponsesCodec:
         }
         if request.system.strip():
             body["instructions"] = request.system
-        if _THINKS.match(request.model) or "reasoning" in request.extras.body:
+        if _THINKS.match(request.model) or request.reasoning or "reasoning" in request.extras.body:
             body["include"] = [ENCRYPTED]
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.tools:
             body["tools"] = [_encode_tool(tool) for tool in request.tools]
+        if request.server_tools:
+            body["tools"] = [*body.get("tools", ()), *(dict(tool) for tool in request.server_tools)]
+        if request.reasoning is not None:
+            body["reasoning"] = {"effort": WIRE_EFFORTS[effort_of(request.reasoning)]}
         return body
 
     def decode_request(self, body: Mapping[str, Any]) -> Request:

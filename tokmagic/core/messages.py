@@ -17,6 +17,10 @@ from .errors import InvalidPrompt
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+#: How much a model is asked to think.
+Effort: TypeAlias = Literal["off", "low", "medium", "high"]
+EFFORTS: tuple[Effort, ...] = ("off", "low", "medium", "high")
+Reasoned: TypeAlias = Effort | int
 _SURROGATE = re.compile("[\ud800-\udfff]")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -123,7 +127,9 @@ class Request:
     """One call as it goes to a provider.
 
     ``model`` is the provider's own id; ``max_tokens`` bounds the answer, in tokens; ``temperature`` None leaves it to
-    the model; ``stream`` asks for the answer piece by piece.
+    the model; ``stream`` asks for the answer piece by piece. ``reasoning`` is how much to think: an effort, a budget in
+    tokens, or None to leave it to the model. ``cache`` marks the beginning that later requests will share, where the
+    service wants that marked. ``server_tools`` are run by the service itself, described in its own words.
     """
 
     model: str
@@ -134,6 +140,9 @@ class Request:
     tools: tuple[Tool, ...] = ()
     stream: bool = True
     extras: Extras = field(default_factory=Extras)
+    reasoning: Reasoned | None = None
+    cache: bool = False
+    server_tools: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def system(self) -> str:

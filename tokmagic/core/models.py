@@ -76,6 +76,7 @@ class Model:
         extended_output_tokens: the longest answer with the provider's own switch for that; None if it has none.
         extended_output_beta: the switch: what the header of beta features has to name.
         retires: the day from which the provider serves it no more, where one is announced.
+        cache_minimum: tokens from which on its service caches a beginning that is marked; None where none is marked.
         compacts: whether its service summarises a conversation on demand.
     """
 
@@ -94,6 +95,7 @@ class Model:
     extended_output_tokens: int | None = None
     extended_output_beta: str = ""
     retires: date | None = None
+    cache_minimum: int | None = None
     compacts: bool = False
 
     @property

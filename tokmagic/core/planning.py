@@ -7,7 +7,9 @@ provider's own rule: the Messages services count what is produced, the Chat serv
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .asking import PROVIDER, answered, margin_matters, most_of
 from .calibration import calibrated, countable_room, lesson
@@ -17,9 +19,10 @@ from .expecting import expected_use
 from .fitting import BOUNDLESS, Fitted, fit
 from .known import known
 from .limits import Amounts, Charge
-from .messages import Extras, Message, Request, Tool
+from .messages import Extras, Message, Reasoned, Request, Tool
 from .models import Model
 from .prices import ceiling
+from .reasoning import reasoning_of
 from .replies import Cut
 from .sizes import default_max_tokens, extended_output, with_beta
 from .tokens import TokenCount, bound_request, count_request
@@ -38,6 +41,9 @@ class Wishes:
         max_input_tokens: a cap on the input below the window, or None.
         keep_recent: messages that are kept word for word as long as possible.
         truncate: a strategy's name, or ``off`` to refuse instead of cutting.
+        reasoning: how much to think; as far as the model can be told so.
+        cache: calls that begin alike will follow soon.
+        server_tools: tools that the service runs, in its own words.
     """
 
     max_tokens: int | None = None
@@ -51,6 +57,9 @@ class Wishes:
     tools: tuple[Tool, ...] = ()
     stream: bool = True
     extras: Extras = field(default_factory=Extras)
+    reasoning: Reasoned | None = None
+    cache: bool = False
+    server_tools: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,8 @@ def plan_call(
         way_out = _way_out(model, wishes, max_tokens, room)
         raise RequestTooLarge(f"{error} {way_out}", tokens=error.tokens, allowed=error.allowed) from None
     request = _request(model, fitted.messages, wishes, max_tokens)
+    if wishes.cache and model.cache_minimum is not None and count >= model.cache_minimum:
+        request = replace(request, cache=True)
     return CallPlan(model, request, count, _charge(model, request, count, counter), fitted.cuts)
 
 
@@ -127,6 +138,8 @@ def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_to
         tools=wishes.tools,
         stream=wishes.stream,
         extras=wishes.extras,
+        reasoning=reasoning_of(model, wishes.reasoning),
+        server_tools=wishes.server_tools,
     )
 
 

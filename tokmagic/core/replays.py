@@ -1,7 +1,8 @@
 """Replays: what makes two calls the same, and a reply as text and back, so that what was paid for is paid for once.
 
 The key is taken of the call **before** it is made to fit, with what decides how it is made to fit. So what tokmagic
-learns about a tokenizer meanwhile changes no key, and neither does whether the answer is streamed.
+learns about a tokenizer meanwhile changes no key, and neither does whether the answer is streamed or its beginning
+cached by the service.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def replay_key(models: Sequence[str], messages: Sequence[Message], wishes: Wishe
         messages: all that is said, before anything is cut.
         wishes: what is asked of the call.
     """
-    asked = [VERSION, _plain(models), _plain(messages), _plain(replace(wishes, stream=True))]
+    asked = [VERSION, _plain(models), _plain(messages), _plain(replace(wishes, stream=True, cache=False))]
     return sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

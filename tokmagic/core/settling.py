@@ -4,6 +4,7 @@ A complete reply is booked at its reported usage, at the price of how it was ser
 is given back. One that may have run, unseen, stays at its ceiling, ``unsettled``, because a hard budget believes the
 worst.
 
+What the service's own tools cost is not in the usage that it states: the cost of a call with them is ``at least``.
 A reply that states no usage, or was stopped by hand, is booked at what was counted of it: ``at least``. Where the model
 thinks unseen, what can be counted says next to nothing of what was produced, so then too the ceiling is kept, until
 somebody who has seen the bill releases it.
@@ -19,7 +20,7 @@ from .counters import Counter
 from .errors import ProviderError
 from .events import Finished, ReasoningDelta, Started, StreamEvent, TextDelta, ToolCallDelta
 from .messages import Part, Reasoning, Text
-from .money import Quality
+from .money import Quality, worst
 from .planning import CallPlan, used_charge
 from .prices import cost
 from .replies import Answer, StopReason
@@ -91,6 +92,8 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
         return _at_ceiling(entry, plan, outcome, at)
     usage, quality = _usage(plan, outcome, counter)
     answer = outcome.partial()
+    if plan.request.server_tools:
+        quality = worst(quality, "at least")
     price = cost(plan.model.price, usage, quality, answer.served)
     return replace(
         entry,
@@ -135,7 +138,10 @@ def _thinks_unseen(plan: CallPlan) -> bool:
     thinking = body.get("thinking")
     if isinstance(thinking, Mapping) and thinking.get("type") == "disabled":
         return False
-    return plan.model.thinks_unseen or not THINKING.isdisjoint(body)
+    asked = plan.request.reasoning
+    if asked == "off":
+        return False
+    return plan.model.thinks_unseen or asked is not None or not THINKING.isdisjoint(body)
 
 
 def _usage(plan: CallPlan, outcome: Outcome, counter: Counter) -> tuple[Usage, Quality]:
