@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.soak import share
+from tokmagic.core.breaks import STRENGTHS, pauses_before
 from tokmagic.core.chunking import chunk
 from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.rulers import Ruler
 from tokmagic.tokenizers import counter
 
 NAMES = ("o200k_base", "cl100k_base", "estimate")
@@ -52,6 +54,28 @@ def test_each_chunk_begins_with_the_end_of_the_one_before(text, most, overlap, n
             if counted.count(one[:shared]) <= overlap
         }
     assert len(text) in places
+
+
+@settings(max_examples=share(20_000, 200), deadline=None)
+@given(text=TEXTS, data=st.data(), name=st.sampled_from(["o200k_base", "cl100k_base"]))
+def test_a_ruler_tells_the_tokens_of_any_part(text, data, name):
+    counted = counter(name)
+    ruler = Ruler(text, counted.widths(text), counted)
+    ends = [0, *(match.end() for match in regex.finditer(r"\X", text))]
+    start, end = sorted((data.draw(st.sampled_from(ends)), data.draw(st.sampled_from(ends))))
+    assert ruler.tokens(start, end) == counted.count(text[start:end])
+    assert 0 <= ruler.reach(start, 5) <= len(text)
+
+
+@settings(max_examples=share(20_000, 200), deadline=None)
+@given(text=TEXTS, data=st.data())
+def test_all_pauses_are_found_the_last_first(text, data):
+    low, high = sorted((data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))))
+    _, line, sentence, _ = STRENGTHS
+    ends = {match.end() for match in regex.finditer(r"\X", text)}
+    places = [match.start() for match in regex.finditer(f"{line}|{sentence}", text)]
+    expected = [place for place in places if low <= place <= min(high, len(text)) and place in ends]
+    assert list(pauses_before(text, low, min(high, len(text)))) == expected[::-1]
 
 
 def test_a_chunk_ends_with_a_sentence_or_a_line():

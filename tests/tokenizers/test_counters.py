@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+from bisect import bisect_right
+from itertools import accumulate
 from random import Random
 
 import pytest
@@ -74,6 +76,20 @@ def test_counts_on_both_sides_of_a_seam_add_up_in_every_part_of_the_text(name, t
         before = boundaries(text, seam - 1, seam - 1)[0]
         for part, left in ((text, seam), (text[: seam + 1], seam), (text[before:], seam - before)):
             assert counted.count(part[:left]) + counted.count(part[left:]) == counted.count(part)
+
+
+@settings(max_examples=share(20_000, 200), deadline=None)
+@given(text=TEXTS, times=st.sampled_from([1, 1, 400]))
+def test_between_seams_the_widths_are_the_tokens_and_add_up_to_the_characters(name, text, times):
+    counted, text = counter(name), text * times
+    seams = {0, len(text), counted.seam_after(text, len(text) // 3), counted.seam_before(text, len(text) * 2 // 3)}
+    widths = counted.widths(text)
+    ends = [0, *accumulate(widths)]
+    for seam in sorted(seams):
+        before = bisect_right(ends, seam) - 1
+        assert ends[before] == seam
+        assert before == counted.count(text[:seam])
+    assert len(widths) == counted.count(text)
 
 
 def test_a_seam_is_searched_from_either_side():

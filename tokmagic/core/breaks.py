@@ -19,10 +19,9 @@ _WORD = r"(?<=\S)(?=\s)"
 STRENGTHS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
 _FORWARD = tuple(regex.compile(pattern) for pattern in STRENGTHS)
 _BACKWARD = tuple(regex.compile(f"(?r){pattern}") for pattern in STRENGTHS)
-#: What a line or sentence ends with; looked for first, it makes the search forward three times as fast.
-_ENDING = r"""(?<=[\n.!?…。！？"'”’)\]」』）])"""
-_PAUSE = regex.compile(f"{_ENDING}(?:{_LINE}|{_SENTENCE})")
-_LAST_PAUSE = regex.compile(f"(?r){_LINE}|{_SENTENCE}")
+_PAUSE = regex.compile(f"{_LINE}|{_SENTENCE}")
+#: What a line or sentence ends with, and how many characters that close a quotation may follow it.
+ENDINGS, CLOSERS = "\n.!?…。！？", 2
 _FENCE = regex.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 
 
@@ -38,14 +37,22 @@ def breaks_after(text: str, low: int, high: int) -> Iterator[int]:
         yield from _whole(text, pattern.finditer(text, low, min(high + 1, len(text))), low, high)
 
 
-def pauses_after(text: str, low: int, high: int) -> Iterator[int]:
-    """Ends of sentences and lines from ``low`` up to ``high``."""
-    return _whole(text, _PAUSE.finditer(text, low, min(high + 1, len(text))), low, high)
-
-
 def pauses_before(text: str, low: int, high: int) -> Iterator[int]:
     """Ends of sentences and lines from ``high`` down to ``low``."""
-    return _whole(text, _LAST_PAUSE.finditer(text, low, min(high + 1, len(text))), low, high)
+    for ending in _endings_before(text, low - 1 - CLOSERS, high):
+        near = min(ending + 1 + CLOSERS, high)
+        matches = (_PAUSE.match(text, place) for place in range(near, max(low, ending + 1) - 1, -1))
+        yield from _whole(text, filter(None, matches), low, near)
+        high = ending
+
+
+def _endings_before(text: str, low: int, high: int) -> Iterator[int]:
+    """Where lines and sentences may end, from ``high`` down: each kind of sign is found fast, they seldom are."""
+    low = max(0, low)
+    last = {sign: text.rfind(sign, low, high) for sign in ENDINGS}
+    while (place := max(last.values())) >= 0:
+        yield place
+        last[text[place]] = text.rfind(text[place], low, place)
 
 
 def words_before(text: str, low: int, high: int) -> Iterator[int]:

@@ -110,6 +110,12 @@ class Counter(Protocol):
     def seam_before(self, text: str, position: int) -> int:
         """The last seam at or before ``position``; the start of the text is one."""
 
+    def widths(self, text: str) -> bytes | None:
+        """How many characters begin in each token, in order; None of a tokenizer that has no seams inside a text.
+
+        Between two seams the widths are as many as the tokens there, and add up to the characters.
+        """
+
 
 class ModelCounter:
     """A tokenizer's counter with the chat of one model; they share what texts were counted."""
@@ -118,3 +124,4 @@ class ModelCounter:
         self.name, self.exact, self.chat, self.threads = counter.name, counter.exact, chat, Threads()
         self.count, self.bound = counter.count, counter.bound
         self.seam_after, self.seam_before = counter.seam_after, counter.seam_before
+        self.widths = counter.widths

@@ -38,6 +38,10 @@ class Known:
         """See ``Counter``."""
         return self._counter.seam_before(text, position)
 
+    def widths(self, text: str) -> bytes | None:
+        """See ``Counter``."""
+        return self._counter.widths(text)
+
 
 def known(counter: Counter) -> Known:
     """The counter itself if it remembers, else one that does."""

@@ -10,13 +10,17 @@ Lone surrogates count as U+FFFD, as ``tiktoken`` has it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple
 
 import regex
 
 from tokmagic.core.counters import PLAIN_CHAT, Chat, Threads
 
-from .encodings import encoding, pattern, plain_count
+from .encodings import begun, encoding, pattern, plain_count
 from .memory import CountMemory
 from .seams import seams
 from .windows import PieceCounter
@@ -27,6 +31,14 @@ BLOCK = 16_384
 LONG = 4_096
 #: Each group of digits that a pattern splits off is one token; there are whole groups in so many.
 _DIGITS = regex.compile("(?:[0-9]{6144})+")
+
+
+class Part(NamedTuple):
+    """Characters ``start`` to ``end`` (exclusive) of a text, and their tokens, or None where they are to be encoded."""
+
+    start: int
+    end: int
+    tokens: int | None = None
 
 
 class BpeCounter:
@@ -54,6 +66,13 @@ class BpeCounter:
         """The last seam at or before ``position``; 0 if there is none."""
         return seams(self.name).before(text, position)
 
+    def widths(self, text: str) -> bytes:
+        """How many characters begin in each token; in a piece too long to encode at once they are made even."""
+        return b"".join(
+            _widths(self.name, text[start:end]) if tokens is None else _even(end - start, tokens)
+            for start, end, tokens in self._parts(text)
+        )
+
     def clear(self) -> None:
         """Forget what was counted."""
         self._memory.clear()
@@ -61,43 +80,53 @@ class BpeCounter:
         self.threads.clear()
 
     def _count(self, text: str) -> int:
+        plain = plain_count(self.name)
+        return sum(plain(text[start:end]) if tokens is None else tokens for start, end, tokens in self._parts(text))
+
+    def _parts(self, text: str) -> Iterator[Part]:
         find = seams(self.name).after
-        total = start = 0
+        start = 0
         while start < len(text):
             far = start + 2 * BLOCK
             end = find(text, start + BLOCK, far)
-            if end < far or far >= len(text):
-                total += self._plain(text[start:end])
-            else:
-                end, tokens = self._seamless(text, start)
-                total += tokens
-            start = end
-        return total
+            part = Part(start, end) if end < far or far >= len(text) else self._seamless(text, start)
+            yield part
+            start = part.end
 
-    def _plain(self, text: str) -> int:
-        return plain_count(self.name)(text)
-
-    def _seamless(self, text: str, start: int) -> tuple[int, int]:
-        """The end of the next pieces, from the start of one, and their tokens.
+    def _seamless(self, text: str, start: int) -> Part:
+        """The next pieces, from the start of one.
 
         They end where no white space does, for what that is depends on what follows it.
         """
         if digits := _DIGITS.match(text, start):
-            return digits.end(), len(digits[0]) // _digits_of_a_token(self.name)
+            return Part(start, digits.end(), len(digits[0]) // _digits_of_a_token(self.name))
         end = start
         for piece in _pieces(self.name).finditer(text, start):
             if piece.end() - piece.start() > LONG:
-                return (end, self._plain(text[start:end])) if end > start else (piece.end(), self._long(piece[0]))
+                return Part(start, end) if end > start else Part(start, piece.end(), self._long(piece[0]))
             if not text[piece.end() - 1].isspace():
                 end = piece.end()
             elif end == start:
-                return piece.end(), len(encoding(self.name)._encode_single_piece(as_utf8(piece[0])))
+                tokens = encoding(self.name)._encode_single_piece(as_utf8(piece[0]))
+                return Part(start, piece.end(), len(tokens))
             if end - start > BLOCK:
                 break
-        return end, self._plain(text[start:end])
+        return Part(start, end)
 
     def _long(self, piece: str) -> int:
         return self._pieces.count(encoding(self.name), as_utf8(piece))
+
+
+def _widths(name: str, text: str) -> bytes:
+    tokens = encoding(name).encode_ordinary(text)
+    widths = bytes(itemgetter(0, *tokens)(begun(name)))[1:]  # one number alone would come without a tuple
+    return widths if text.isascii() or sum(widths) == len(text) else _even(len(text), len(tokens))
+
+
+def _even(characters: int, tokens: int) -> bytes:
+    """As many widths as tokens, which add up to the characters; the first is not 0."""
+    ends = [-(-characters * number // tokens) for number in range(tokens + 1)]
+    return bytes(end - start for start, end in pairwise(ends))
 
 
 @cache

@@ -63,6 +63,14 @@ def plain_count(name: str) -> Callable[[str], int]:
 
 
 @cache
+def begun(name: str) -> bytes:
+    """How many characters begin in each token of the vocabulary, by its number."""
+    later = bytes(range(0x80, 0xC0))
+    token = encoding(name).decode_single_token_bytes
+    return bytes(len(token(number).translate(None, later)) for number in range(encoding(name).n_vocab))
+
+
+@cache
 def _tekken() -> tiktoken.Encoding:
     import tiktoken
 

@@ -57,6 +57,9 @@ class EstimateCounter:
         """The start of the text."""
         return 0
 
+    def widths(self, text: str) -> None:
+        """None: there are no seams."""
+
     def clear(self) -> None:
         """Forget what was counted."""
         self.threads.clear()

@@ -52,6 +52,9 @@ class HuggingFaceCounter:
         """The start of the text."""
         return 0
 
+    def widths(self, text: str) -> None:
+        """None: there are no seams."""
+
     def clear(self) -> None:
         """Forget what was counted."""
         self._memory.clear()
