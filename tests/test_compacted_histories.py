@@ -70,7 +70,7 @@ def summary_by(way, make, plan, model, tools, counted):
     text = make.text() * (1 if make.chance(80) else 30) if make.chance(95) else " "
     ended = "end" if make.chance(90) else make.random.choice(("max_tokens", "refusal", "interrupted", "unknown"))
     if way == "extract":
-        return Compaction(headed(extract(plan.replaced, plan.summary_tokens, counted))), "end"
+        return Compaction(headed(extract(plan.replaced, plan.summary_tokens, counted.count))), "end"
     if way == "summary":
         return Compaction(headed(text)), ended
     if model.protocol != "messages" or plan.leading is None:

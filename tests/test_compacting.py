@@ -131,8 +131,8 @@ def test_a_summary_that_no_limit_has_room_for_is_extracted(parts, run):
 
 
 def test_a_summary_that_was_cut_off_is_not_taken_but_paid_for_and_told(parts, run):
-    thread, compact = thread_of(8), Compacting(threshold=6_000, how="summary")
-    client = AsyncClient("demo/small", parts=parts, limits=["300 output_tokens/call"])
+    thread, compact = thread_of(30), Compacting(threshold=6_000, how="summary")
+    client = AsyncClient("demo/claude", parts=parts, limits=["300 output_tokens/call"])
     events, _ = run(ask(client, thread, compact=compact))
     record = found(events, Compacted)[0].record
     (summary,) = [entry for entry in parts.ledger.entries() if entry.kind == "compaction"]

@@ -166,8 +166,8 @@ class Compactor:
 
     def _summary(self, how: How, plan: CompactionPlan) -> Compaction:
         if how == "extract" or self._reply is None:
-            counter = self._parts.counter(self._model)
-            return Compaction(headed(extract(plan.replaced, plan.summary_tokens, counter, self._settings.focus)))
+            count = self._parts.counter(self._model).count
+            return Compaction(headed(extract(plan.replaced, plan.summary_tokens, count, self._settings.focus)))
         found = next((part for part in self._reply.answer.parts if isinstance(part, Compaction)), None)
         text = self._reply.text.strip()
         return found or Compaction(headed(text) if text else "")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter as Frequencies
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import regex
 
-from .counters import Counter
 from .messages import Compaction, Message, Text, ToolCall, ToolResult
 from .summarising import headless
 
@@ -54,22 +53,22 @@ class _Sentence:
     weight: float
 
 
-def extract(messages: Sequence[Message], max_tokens: int, counter: Counter, focus: str = "") -> str:
-    """A summary of at most ``max_tokens``, counted as plain text; empty where no sentence fits.
+def extract(messages: Sequence[Message], most: int, count: Callable[[str], int], focus: str = "") -> str:
+    """A summary of at most ``most`` tokens, counted as plain text; empty where no sentence fits.
 
     Args:
         messages: the turns it stands for, the oldest first.
-        max_tokens: 1 or more.
-        counter: of the model's tokenizer.
+        most: 1 or more.
+        count: tokens of a text.
         focus: words that are wanted most.
     """
     wanted = frozenset(re.findall(r"\w{3,}", focus.lower()))
     sentences = [sentence for message in messages for sentence in _sentences(message, wanted)]
-    left = max_tokens
+    left = most
     lines = {place: _line(sentence) for place, sentence in enumerate(sentences)}
     picked: list[int] = []
     for place in _ranked(sentences):
-        cost = counter.count(lines[place]) + 1
+        cost = count(lines[place]) + 1
         if cost <= left:
             picked.append(place)
             left -= cost

@@ -13,6 +13,7 @@ from .messages import Compaction, Image, Message, Part, Reasoning, Text, ToolCal
 
 #: What a summary begins with, so that a model knows what it reads.
 SUMMARY_HEAD = "Summary of the earlier conversation, which it replaces:"
+_BEGIN, _END = "<conversation>\n", "\n</conversation>\n\n"
 #: How many words a token is good for, with room to spare.
 WORDS_PER_TOKEN = 0.6
 
@@ -39,8 +40,18 @@ def summary_request(messages: Sequence[Message], words: int, focus: str = "", pr
         focus: what is wanted most, in the user's words.
         prompt: what is asked.
     """
-    asked = instructions(words, focus, prompt)
-    return user(f"<conversation>\n{transcript(messages)}\n</conversation>\n\n{asked}")
+    return enclosed(messages, instructions(words, focus, prompt))
+
+
+def enclosed(messages: Sequence[Message], asked: str) -> Message:
+    """A conversation as material, and what is asked of it."""
+    return user(f"{_BEGIN}{transcript(messages)}{_END}{asked}")
+
+
+def material(text: str) -> str | None:
+    """The conversation that is enclosed in a text; None if there is none."""
+    inside, end, _ = text.removeprefix(_BEGIN).rpartition(_END)
+    return inside if end and text.startswith(_BEGIN) else None
 
 
 def instructions(words: int, focus: str = "", prompt: str = SUMMARY_PROMPT) -> str:

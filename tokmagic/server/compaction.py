@@ -13,9 +13,9 @@ from dataclasses import replace
 from tokmagic.codecs import Json, WireError
 from tokmagic.codecs.anthropic_blocks import FAMILY, MESSAGES
 from tokmagic.codecs.wire import Node, compact_json, inner
-from tokmagic.core.messages import Compaction, Extras, Request, user
+from tokmagic.core.messages import Compaction, Extras, Request
 from tokmagic.core.replies import Answer
-from tokmagic.core.summarising import SUMMARY_PROMPT, transcript
+from tokmagic.core.summarising import SUMMARY_PROMPT, enclosed
 
 from .generation import Call
 from .seals import seal, unseal
@@ -53,7 +53,7 @@ def summary_call(call: Call) -> Call:
     """The call that writes the summary a request asks for: it reads what was sent, under the same bound."""
     asked = inner(call.request.extras.body, "compaction").get("instructions")
     wish = asked if isinstance(asked, str) and asked.strip() else SUMMARY_PROMPT
-    said = user(f"{transcript(call.request.turns)}\n\n{wish}")
+    said = enclosed(call.request.turns, wish)
     return replace(call, request=replace(call.request, messages=(said,), tools=(), extras=Extras(), stream=False))
 
 

@@ -1,7 +1,8 @@
 """What the demo engine says to a request, as one value: what it thinks, what it answers, which tools it calls.
 
 It depends on the request alone. A prompt that says ``use the add tool with a=2 and b=3`` has the tool called, if it is
-offered; a result that came back is told; where JSON is wanted, the answer is JSON of that schema and nothing else.
+offered; a result that came back is told; where JSON is wanted, the answer is JSON of that schema and nothing else; a
+conversation that is to be summarised is answered with the sentences that state what nothing else of it does.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from hashlib import blake2b
 from typing import Any
 
 from tokmagic.codecs.wire import compact_json, inner
-from tokmagic.core.messages import Message, Request, Text, Tool, ToolCall, ToolResult
+from tokmagic.core.extracting import extract
+from tokmagic.core.messages import Compaction, Message, Request, Text, Tool, ToolCall, ToolResult
+from tokmagic.core.summarising import material
 
 from .asks import Asks, asks_of
-from .digest import digest, words_asked_for
+from .digest import DEFAULT_WORDS, digest, words_asked_for
 from .specimen import specimen
 
 OPENING = "*Demo engine: no model is at work; this is an extract of your prompt.*"
@@ -59,10 +62,19 @@ def script(request: Request) -> Script:
 def answer_text(request: Request) -> str:
     """What the demo engine answers to a request in words, in full."""
     asked = _last_words(request)
+    if (conversation := material(asked)) is not None:
+        return _summary(conversation, words_asked_for(asked))
     size = f"Your prompt has {_size(asked)}."
     told = [f"The {name} tool returned: {_start(result)}" for name, result in _results(request)]
     opening = [OPENING, *told, " ".join([size, *_around(request)])]
     return "\n\n".join([*opening, digest(asked, words_asked_for(asked))])
+
+
+def _summary(conversation: str, words: int | None) -> str:
+    """What a conversation states only once, in about a tenth of its words where no number is asked for."""
+    most = words or max(DEFAULT_WORDS, len(conversation.split()) // 10)
+    said = Message("user", (Compaction(conversation),))
+    return extract([said], most, lambda line: len(line.split())) or "(nothing that could be extracted)"
 
 
 def thought_text(request: Request) -> str:
