@@ -146,6 +146,7 @@ class Three(RuleBasedStateMachine):
     def report(self, by: Any, back: int | None) -> None:
         since = 0.0 if back is None else self.now // 60 * 60 - back
         self.same(lambda ledger: ledger.totals(since=since, by=by))
+        self.same(lambda ledger: ledger.totals(until=since, by=by))
         self.same(lambda ledger: ledger.totals(until=since, session="s1", by=by))
         self.same(lambda ledger: ledger.entries(since=since, session="s2"))
 

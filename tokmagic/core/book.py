@@ -16,7 +16,7 @@ from .money import Cost, Quality
 from .usage import Usage
 
 #: Version of the book's schema; a ledger migrates an older book and refuses a newer one.
-BOOK_VERSION = 3
+BOOK_VERSION = 4
 
 NOTHING_HELD = Charge()
 NOTHING_USED = Usage()

@@ -12,7 +12,7 @@ import sqlite3
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.money import QUALITIES
 
-from .sums import DIMENSIONS, MEASURES, PARTS, SLOT, UNITS
+from .sums import DAILY, DAY, DIMENSIONS, MEASURES, PARTS, SLOT, UNITS
 
 #: "tokm": what tells a book from any other SQLite file.
 APPLICATION_ID = 0x746F6B6D
@@ -101,8 +101,19 @@ SUMS = (
     "INSERT INTO spanning SELECT call FROM calls GROUP BY call HAVING count(*) > 1",
 )
 
+#: What ended long ago is read by the day.
+DAYS = (
+    f"""CREATE TABLE days (
+        day INTEGER NOT NULL, {"".join(f"{name} TEXT NOT NULL, " for name in DAILY[:-1])}play INTEGER NOT NULL,
+        calls INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in MEASURES)},
+        PRIMARY KEY (day, {", ".join(DAILY)})) {KEYED}""",
+    f"""INSERT INTO days SELECT slot / {DAY}, {", ".join(DAILY)}, sum(calls),
+        {", ".join(f"sum({name})" for name in MEASURES)} FROM sums
+        GROUP BY slot / {DAY}, {", ".join(DAILY)}""",  # noqa: S608
+)
+
 Migrations = tuple[tuple[str, ...], ...]
-MIGRATIONS: Migrations = (FIRST, NOTES, SUMS)
+MIGRATIONS: Migrations = (FIRST, NOTES, SUMS, DAYS)
 
 
 def migrate(db: sqlite3.Connection, path: str, migrations: Migrations = MIGRATIONS) -> None:

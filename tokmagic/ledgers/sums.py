@@ -1,4 +1,4 @@
-"""Sums that are kept, not summed: what ended, added up by the minute and by who, where and which model.
+"""Sums that are kept, not summed: what ended, added up by the minute and by who, where and which model; and by the day.
 
 An entry is added when it ends, taken out again when its end is corrected, and stands in exactly one row. Every
 calendar window in every time zone begins with a row, so totals and the level of a new limit never read single entries.
@@ -18,9 +18,13 @@ from tokmagic.core.usage import Usage
 
 #: Seconds; every window of a limit begins and ends with a slot.
 SLOT = 60
+#: Slots; a day of the sums by the day, which is one of UTC.
+DAY = 24 * 60
 UNITS = tuple(field.name for field in fields(Amounts))
 PARTS = tuple(field.name for field in fields(Usage))
 DIMENSIONS = ("session", "notebook", "key", "user", "team", "cell", "model", "play")
+#: By what the sums by the day are apart: what many entries of a day have in common.
+DAILY = tuple(name for name in DIMENSIONS if name not in ("session", "cell"))
 #: What is added up. ``spent`` is what refusing limits count; waits are in microseconds, so that no sum drifts.
 MEASURES = (
     *(f"spent_{unit}" for unit in UNITS),
