@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -25,12 +26,11 @@ from tokmagic.codecs.wire import parse_json
 from tokmagic.core.counters import Counter
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model, Protocol
-from tokmagic.core.tokens import count_request
 from tokmagic.core.usage import Usage
 
 from . import compaction, responses, rules
 from .batch import Bench
-from .engine import Engine
+from .engine import USUAL_TERMS, Engine, Terms
 from .faults import NO_FAULTS, FaultPlan
 from .faulty import Events, Faulty
 from .generation import Call, Generation, unless_gone
@@ -55,6 +55,7 @@ class App:
         clock: Callable[[], float],
         faults: FaultPlan = NO_FAULTS,
         keep_alive: float = KEEP_ALIVE_SECONDS,
+        terms: Terms = USUAL_TERMS,
     ) -> None:
         self._models = {(model.protocol, model.id): model for model in models}
         self._buckets = {key: Buckets(model.rates, clock) for key, model in self._models.items()}
@@ -63,6 +64,7 @@ class App:
         self._clock = clock
         self._faulty = Faulty(faults)
         self._keep_alive = keep_alive
+        self._terms = terms
 
     def asgi(self) -> Starlette:
         """The ASGI application; who may use it is not its business."""
@@ -94,7 +96,7 @@ class App:
 
     async def _list(self, http: HttpRequest) -> Response:
         listed = anthropic_models if "anthropic-version" in http.headers else openai_models
-        return JSONResponse(listed(list(self._models.values())))
+        return JSONResponse(listed(list({model.id: model for model in self._models.values()}.values())))
 
     async def _describe(self, http: HttpRequest) -> Response:
         name, protocol = http.path_params["name"], protocol_of(http.url.path, http.headers)
@@ -113,17 +115,17 @@ class App:
     async def _counted(self, http: HttpRequest, protocol: Protocol, lacking: Json, **stated: str) -> Response:
         """The tokens of a request that is not run; ``lacking`` is what such a one may leave out."""
         try:
-            request = _read(protocol, {**lacking, **await _body(http)})
+            request = self._read(protocol, {**lacking, **await _body(http)})
             model = self._model(protocol, request.model)
+            tokens = await self._count(request, self._counter(model.tokenizer))
         except WireError as error:
             return refusal(protocol, error, http.headers)
-        tokens = await self._count(request, self._counter(model.tokenizer))
         return JSONResponse({**stated, "input_tokens": tokens}, headers=id_headers(protocol, http.headers))
 
     async def _reply(self, http: HttpRequest, protocol: Protocol) -> Response:
         try:
             body = await _body(http)
-            request = _read(protocol, body)
+            request = self._read(protocol, body)
             if protocol == "messages":
                 request = compaction.checked(request, http.headers)
             model = self._model(protocol, request.model)
@@ -137,7 +139,7 @@ class App:
 
     async def _row(self, protocol: Protocol, body: Mapping[str, Any]) -> Json:
         """The reply to one request of a batch, whose tokens count for no limit of the minute."""
-        request = _read(protocol, dict(body))
+        request = self._read(protocol, dict(body))
         codec = ResponsesCodec(responses.settings_of(body)) if protocol == "responses" else CODECS[protocol]
         call = await self._checked(request, self._model(protocol, request.model), codec)
         return await Generation(call, lambda produced: None).whole(self._engine, int(self._clock()))
@@ -145,7 +147,7 @@ class App:
     async def _compact(self, http: HttpRequest) -> Response:
         """A summary is an answer like any other: counted, limited and ended when nobody waits for it."""
         try:
-            request = _read("responses", await _body(http))
+            request = self._read("responses", await _body(http))
             model = self._model("responses", request.model)
         except WireError as error:
             return refusal("responses", error, http.headers)
@@ -215,7 +217,15 @@ class App:
         return Generation(call, charge)
 
     async def _count(self, request: Request, counter: Counter) -> int:
-        return int(await asyncio.to_thread(count_request, request.messages, request.tools, counter))
+        return await asyncio.to_thread(self._terms.count, request, counter)
+
+    def _read(self, protocol: Protocol, body: Json) -> Request:
+        """The request in a body; what the engine reads of it beyond the protocol is with the extras."""
+        own = {name: body[name] for name in self._terms.fields & body.keys()}
+        known = {name: value for name, value in body.items() if name not in own}
+        reads = responses.read_request if protocol == "responses" else CODECS[protocol].decode_request
+        request = reads(known)
+        return replace(request, extras=replace(request.extras, body={**request.extras.body, **own}))
 
     def _model(self, protocol: Protocol, name: str) -> Model:
         model = self._models.get((protocol, name))
@@ -226,17 +236,13 @@ class App:
     def _headers(self, http: HttpRequest, call: Call) -> dict[str, str]:
         protocol = call.model.protocol
         limits = self._rate_headers(protocol, self._buckets[protocol, call.model.id])
-        ignored = responses.ignored_headers(call.request) if protocol == "responses" else {}
+        ignored = responses.ignored_headers(call.request, self._terms.fields) if protocol == "responses" else {}
         return limits | ignored | id_headers(protocol, http.headers)
 
     def _rate_headers(self, protocol: Protocol, buckets: Buckets) -> dict[str, str]:
         if protocol == "messages":
             return anthropic_headers(buckets.states(), self._clock())
         return openai_headers(buckets.states())
-
-
-def _read(protocol: Protocol, body: Json) -> Request:
-    return responses.read_request(body) if protocol == "responses" else CODECS[protocol].decode_request(body)
 
 
 async def _body(http: HttpRequest) -> dict[str, Any]:

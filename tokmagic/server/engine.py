@@ -7,11 +7,13 @@ closes the generator, which ends the work at once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
 from tokmagic.core.counters import Counter
 from tokmagic.core.messages import Request, ToolCall
+from tokmagic.core.tokens import count_request
 
 
 class Piece(NamedTuple):
@@ -41,6 +43,27 @@ class Engine(Protocol):
 
         ``counter`` counts as the asked model does.
         """
+
+
+def counted(request: Request, counter: Counter) -> int:
+    """Tokens of a request's input, by the counter of the asked model."""
+    return int(count_request(request.messages, request.tools, counter))
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an engine asks of the server.
+
+    Attributes:
+        fields: of a request's body, which it reads beyond what the protocols have; it is given them in the extras.
+        count: the tokens of a request's input; it may refuse the request with a ``WireError``.
+    """
+
+    fields: frozenset[str] = frozenset()
+    count: Callable[[Request, Counter], int] = counted
+
+
+USUAL_TERMS = Terms()
 
 
 def pieces(text: str, counter: Counter) -> Iterable[Piece]:

@@ -141,18 +141,19 @@ class Generation:
             self._keep(output)
             if isinstance(output, Called):
                 continue
-            if not output.thought:
+            if output.text and not output.thought:
                 yield encoder.text(output.text)
-            elif self._shown:
+            elif output.text and self._shown:
                 yield encoder.reasoning(output.text)
 
     def _keep(self, output: Output) -> None:
         if isinstance(output, Called):
             self._written.calls.append(output.call)
         elif output.thought:
-            self._written.thinking = True
-            self._written.thought.append(output.text)
             self._thought += output.tokens
+            if output.text:
+                self._written.thinking = True
+                self._written.thought.append(output.text)
         else:
             self._written.said.append(output.text)
 

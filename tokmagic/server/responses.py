@@ -51,11 +51,11 @@ def settings_of(body: Mapping[str, Any]) -> dict[str, Any]:
     return stated | {"store": False}
 
 
-def ignored_headers(request: Request) -> dict[str, str]:
-    """The settings that were taken and have no effect, under their header."""
+def ignored_headers(request: Request, honoured: frozenset[str]) -> dict[str, str]:
+    """The settings that were taken and have no effect, under their header; the engine has its own that have one."""
     kept = request.extras.body
     usual = {**SETTINGS, "service_tier": "auto", "truncation": kept.get("truncation")}
-    names = sorted(name for name in kept if name not in _HONOURED and kept[name] != usual.get(name))
+    names = sorted(name for name in kept if name not in _HONOURED | honoured and kept[name] != usual.get(name))
     if not names:
         return {}
     _LOG.warning("Settings without effect on this server: %s", ", ".join(names))

@@ -24,7 +24,7 @@ from tokmagic.core.models import Model
 from .app import KEEP_ALIVE_SECONDS, App
 from .demo import DemoEngine
 from .door import LOOPBACK_DOOR, Door
-from .engine import Engine
+from .engine import USUAL_TERMS, Engine, Terms
 from .faults import NO_FAULTS, FaultPlan
 from .guard import Guard
 
@@ -86,6 +86,7 @@ def start_server(
     door: Door = LOOPBACK_DOOR,
     faults: FaultPlan = NO_FAULTS,
     keep_alive: float = KEEP_ALIVE_SECONDS,
+    terms: Terms = USUAL_TERMS,
 ) -> EmbeddedServer:
     """Serve the models, on loopback unless the door is elsewhere.
 
@@ -98,6 +99,7 @@ def start_server(
         door: where to listen and whom to let in.
         faults: what goes wrong on purpose.
         keep_alive: seconds of silence in a stream that are covered by a sign of life.
+        terms: what the engine asks of the server.
 
     Raises:
         ConfigurationError: the port is in use.
@@ -105,7 +107,7 @@ def start_server(
     """
     listener, token = door.listen(), door.key()
     names = door.names(listener.getsockname()[1])
-    app = App(models, counter, engine or DemoEngine(pace), clock, faults, keep_alive).asgi()
+    app = App(models, counter, engine or DemoEngine(pace), clock, faults, keep_alive, terms).asgi()
     guard = Guard(app, token=token, names=names, max_body=door.max_body, max_running=door.max_running)
     server = _Server(_config(guard, 2 * door.max_running))
     thread = threading.Thread(target=_run, args=(server, listener), name="tokmagic-server", daemon=True)

@@ -1,0 +1,164 @@
+"""What a request says to a local model: a conversation for its chat template, and how to choose the next token.
+
+What a model cannot promise (a schema, a call that must come) or does not read (images) is refused, and so is a setting
+that would change more than the choice of tokens. What nobody sets is as the model's own folder has it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokmagic.codecs import WireError
+from tokmagic.codecs.chat import ChatCodec
+from tokmagic.core.messages import Image, Request, ToolResult
+
+from ..asks import asks_of
+
+#: Fields of a request that local models read beyond what a protocol has.
+FIELDS = frozenset(
+    {"chat_template_kwargs", "generation_config", "min_p", "repetition_penalty", "seed", "top_k", "top_p"}
+)
+#: Settings of the choice of tokens, with their bounds.
+SETTINGS: Mapping[str, tuple[type, float, float]] = {
+    "do_sample": (bool, 0, 1),
+    "epsilon_cutoff": (float, 0, 1),
+    "eta_cutoff": (float, 0, 1),
+    "min_p": (float, 0, 1),
+    "no_repeat_ngram_size": (int, 0, 1_000),
+    "repetition_penalty": (float, 0.01, 100),
+    "temperature": (float, 0, 100),
+    "top_k": (int, 0, 10**6),
+    "top_p": (float, 0, 1),
+    "typical_p": (float, 0, 1),
+}
+#: What the server itself says to a chat template.
+_OURS = frozenset(
+    {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "padding",
+     "return_dict", "return_tensors", "sanitize_control_tokens", "tokenize", "tokenizer_kwargs", "tools", "truncation"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What goes into a chat template.
+
+    Attributes:
+        messages, tools: as templates have them.
+        template: the template's own variables.
+        continued: whether the last message is the beginning of the answer.
+    """
+
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+    template: Mapping[str, Any]
+    continued: bool
+
+
+def said(request: Request) -> Said:
+    """The conversation of a request.
+
+    Raises:
+        WireError: it asks for what a local model does not do.
+    """
+    _refuse_beyond(request)
+    asks = asks_of(request)
+    body = ChatCodec().encode_request(request)
+    offered = {tool.name for tool in asks.tools}
+    tools = [tool for tool in body.get("tools", ()) if tool["function"]["name"] in offered]
+    messages = [_message(message) for message in body["messages"]]
+    template = {"enable_thinking": asks.thinking, **_template(request.extras.body.get("chat_template_kwargs"))}
+    return Said(messages, tools or None, template, messages[-1]["role"] == "assistant")
+
+
+def settings(request: Request) -> dict[str, Any]:
+    """How to choose tokens, as ``generate`` takes it; empty where the model's own way is to stay.
+
+    Raises:
+        WireError: a setting that is none, or out of its bounds.
+    """
+    body = request.extras.body
+    found = dict(_mapping("generation_config", body.get("generation_config")))
+    found |= {name: body[name] for name in FIELDS & SETTINGS.keys() if body.get(name) is not None}
+    if request.temperature is not None:
+        found["temperature"] = request.temperature
+    for name, value in found.items():
+        _check(name, value)
+    if found.get("temperature") == 0:
+        return {name: value for name, value in found.items() if name != "temperature"} | {"do_sample": False}
+    chosen = {"temperature", "top_k", "top_p", "min_p", "typical_p"} & found.keys()
+    return {"do_sample": True, **found} if chosen else found
+
+
+def seed(request: Request) -> int | None:
+    """The seed of the choice, or None.
+
+    Raises:
+        WireError: it is no whole number.
+    """
+    value = request.extras.body.get("seed")
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+        raise _invalid("seed", f"expected an integer, but got {value!r} instead.")
+    return None if value is None else value % 2**63
+
+
+def _refuse_beyond(request: Request) -> None:
+    asks = asks_of(request)
+    parts = [part for message in request.messages for part in message.parts]
+    parts += [piece for part in parts if isinstance(part, ToolResult) for piece in part.parts]
+    if any(isinstance(part, Image) for part in parts):
+        raise _invalid("messages", "this model reads text only, and the input holds an image.")
+    if asks.schema is not None:
+        raise _invalid("response_format", "a local model cannot promise an answer of a JSON schema.")
+    if asks.must_call:
+        raise _invalid("tool_choice", "a local model cannot promise a call; offer the tools with 'auto'.")
+
+
+def _message(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as templates have it: content is text, and arguments are an object."""
+    calls = [_call(call) for call in message.get("tool_calls", ())]
+    return {**message, "content": message["content"] or "", **({"tool_calls": calls} if calls else {})}
+
+
+def _call(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:
+        arguments = function["arguments"]
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
+def _template(said: Any) -> Mapping[str, Any]:
+    found = _mapping("chat_template_kwargs", said)
+    if taken := sorted(_OURS & found.keys()):
+        raise _invalid("chat_template_kwargs", f"{', '.join(taken)} is not the caller's to set.")
+    return found
+
+
+def _mapping(name: str, said: Any) -> Mapping[str, Any]:
+    """An object, or the text of one."""
+    try:
+        found = json.loads(said) if isinstance(said, str) else said
+    except ValueError:
+        found = said
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise _invalid(name, "expected an object.")
+    return found
+
+
+def _check(name: str, value: Any) -> None:
+    if name not in SETTINGS:
+        raise _invalid("generation_config", f"{name!r} cannot be set; what can is {', '.join(SETTINGS)}.")
+    kind, least, most = SETTINGS[name]
+    fits = isinstance(value, kind | int if kind is float else kind) and isinstance(value, bool) == (kind is bool)
+    if not (fits and least <= value <= most):
+        raise _invalid(name, f"expected {kind.__name__} from {least:g} to {most:g}, but got {value!r} instead.")
+
+
+def _invalid(name: str, what: str) -> WireError:
+    return WireError(400, "invalid_request_error", f"Invalid '{name}': {what}", param=name, code="invalid_value")

@@ -1,0 +1,194 @@
+"""The engine over loaded models: one answer at a time, in a thread of its own, token by token as it is written.
+
+Whoever is served holds the turn until the thread has really ended, so that two answers never run at once. A reader that
+goes away ends the thread at its next token; one that goes while it waits leaves the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing, suppress
+from secrets import randbits
+from typing import Any
+
+import anyio
+
+from tokmagic.codecs import WireError
+from tokmagic.core.counters import Counter
+from tokmagic.core.messages import Request
+
+from ..asks import asks_of
+from ..engine import Output
+from .asking import Said, said, seed, settings
+from .loading import Loaded
+from .reading import THOUGHTS, Reader
+
+#: Tokens at the end of a prompt in which a thought may be opened for the model.
+_TAIL = 8
+
+
+class LocalEngine:
+    """Writes answers with the models of those names; see ``Engine``."""
+
+    def __init__(self, models: Iterable[Loaded]) -> None:
+        self._models = {model.name: model for model in models}
+        self._turn = asyncio.Lock()
+
+    def count(self, request: Request, counter: Counter) -> int:
+        """Tokens of the input as the model reads it, template and all; checks what is asked.
+
+        Raises:
+            WireError: the model's template does not take it, or it asks for what a local model does not do.
+        """
+        settings(request)
+        seed(request)
+        return len(_prompt(self._models[request.model], said(request)))
+
+    async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Output]]:
+        """See ``Engine``."""
+        model = self._models[request.model]
+        prompt = await asyncio.to_thread(_prompt, model, said(request))
+        reader = Reader(thinking=_opens_thought(model, prompt), tools=bool(asks_of(request).tools))
+        texts = _Texts(model)
+        async with self._turn, aclosing(_tokens(model, request, prompt)) as batches:
+            async for batch in batches:
+                yield [output for token in batch for output in reader.read(texts.after(token), 1)]
+        yield [*reader.read(texts.rest(), 0), *reader.end()]
+
+
+class _Texts:
+    """The text of a growing row of tokens: a character that several tokens make comes with the last of them."""
+
+    def __init__(self, model: Loaded) -> None:
+        self._model = model
+        self._ids: list[int] = []
+        self._told = 0
+
+    def after(self, token: int) -> str:
+        """What this token adds."""
+        if token in self._model.silent:
+            return ""
+        self._ids.append(token)
+        before, text = self._decoded(self._ids[: self._told]), self._decoded(self._ids)
+        if len(text) <= len(before) or text.endswith("\ufffd"):
+            return ""
+        self._ids, self._told = self._ids[self._told :], len(self._ids) - self._told
+        return text[len(before) :]
+
+    def rest(self) -> str:
+        """What the last tokens begin and do not end."""
+        return self._decoded(self._ids)[len(self._decoded(self._ids[: self._told])) :]
+
+    def _decoded(self, ids: list[int]) -> str:
+        with self._model.lock:
+            text: str = self._model.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text
+
+
+def _prompt(model: Loaded, asked: Said) -> list[int]:
+    """The tokens of a conversation. Control tokens in what is said are plain text: real ones come of the template."""
+    from jinja2 import TemplateError
+
+    try:
+        with model.lock:
+            ids: list[int] = model.tokenizer.apply_chat_template(
+                asked.messages,
+                tools=asked.tools,
+                add_generation_prompt=not asked.continued,
+                continue_final_message=asked.continued,
+                return_dict=False,
+                sanitize_control_tokens=True,
+                **asked.template,
+            )
+    except (TemplateError, TypeError, ValueError) as error:
+        message = f"Invalid 'messages': the model's chat template does not take them ({error})."
+        raise WireError(400, "invalid_request_error", message, param="messages", code="invalid_value") from None
+    return ids
+
+
+def _opens_thought(model: Loaded, prompt: list[int]) -> bool:
+    with model.lock:
+        tail: str = model.tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False)
+    return tail.rstrip().endswith(tuple(mark.begin for mark in THOUGHTS))
+
+
+async def _tokens(model: Loaded, request: Request, prompt: list[int]) -> AsyncGenerator[list[int]]:
+    """The tokens of the answer in batches of what is ready; the thread that writes them has ended when this has."""
+    loop, gone = asyncio.get_running_loop(), threading.Event()
+    news: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def tell(token: int | None) -> None:
+        loop.call_soon_threadsafe(news.put_nowait, token)
+
+    thread = loop.run_in_executor(None, _write, model, request, prompt, tell, gone)
+    try:
+        batch: list[int | None] = []
+        while None not in batch:
+            batch = [await news.get()]
+            while not news.empty():
+                batch.append(news.get_nowait())
+            if tokens := [token for token in batch if token is not None]:
+                yield tokens
+        await thread
+    finally:
+        gone.set()
+        with anyio.CancelScope(shield=True):
+            await asyncio.wait([thread])
+
+
+def _write(
+    model: Loaded, request: Request, prompt: list[int], tell: Callable[[int | None], None], gone: threading.Event
+) -> None:
+    """Write an answer, one token beyond its bound where it has more to say, and tell its end."""
+    import torch
+
+    try:
+        chosen = seed(request)
+        torch.manual_seed(randbits(63) if chosen is None else chosen)
+        ids = torch.tensor([prompt], device=model.model.device)
+        with suppress(_Gone):
+            model.model.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                streamer=_Teller(tell, gone),
+                max_new_tokens=request.max_tokens + 1,
+                num_beams=1,
+                num_return_sequences=1,
+                eos_token_id=_ends(model),
+                **settings(request),
+            )
+    finally:
+        tell(None)
+
+
+def _ends(model: Loaded) -> list[int] | None:
+    """The tokens that end an answer, by the model's own word and its tokenizer's."""
+    stated = model.model.generation_config.eos_token_id
+    ends = [*(stated if isinstance(stated, list) else [stated]), model.tokenizer.eos_token_id]
+    return list(dict.fromkeys(end for end in ends if end is not None)) or None
+
+
+class _Gone(Exception):
+    """Nobody reads any more."""
+
+
+class _Teller:
+    """What ``generate`` takes for a streamer: it is given the prompt first, then token after token."""
+
+    def __init__(self, tell: Callable[[int | None], None], gone: threading.Event) -> None:
+        self._tell = tell
+        self._gone = gone
+        self._begun = False
+
+    def put(self, value: Any) -> None:
+        """Pass tokens on."""
+        if self._gone.is_set():
+            raise _Gone
+        for token in value.flatten().tolist() if self._begun else ():
+            self._tell(token)
+        self._begun = True
+
+    def end(self) -> None:
+        """The answer has ended; its thread says so itself."""

@@ -1,0 +1,95 @@
+"""Loads a causal language model from a folder, once, and says what is served of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.models import Model, Protocol
+
+from .reading import MARKS
+
+PROTOCOLS: tuple[Protocol, ...] = ("messages", "responses", "chat")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in memory. Its tokenizer bears one caller at a time: ``lock`` is held around it.
+
+    Attributes:
+        name: what clients call it.
+        model, tokenizer: of transformers.
+        folder: where they came from.
+        window: tokens of input and answer together; None if the model does not say.
+        silent: ids of tokens that are no text: special ones, other than marks.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    folder: Path
+    window: int | None
+    silent: frozenset[int]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def load(said: str) -> Loaded:
+    """The model in a folder, said as ``FOLDER`` or ``NAME=FOLDER``; without a name it has the folder's.
+
+    Raises:
+        ConfigurationError: no such folder, no model or chat template in it, or the extra is not installed.
+    """
+    name, found, place = said.rpartition("=")
+    folder = Path(place).expanduser()
+    if not (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():
+        raise ConfigurationError(f"{folder} is no folder of a model: it needs config.json and tokenizer.json.")
+    tokenizer, model = _read(folder)
+    if not tokenizer.chat_template:
+        raise ConfigurationError(f"{folder} has no chat template: add its chat_template.jinja to the folder.")
+    special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
+    silent = frozenset(id for id, token in special if token not in MARKS)
+    return Loaded(name if found else folder.resolve().name, model, tokenizer, folder, _window(model), silent)
+
+
+def served(loaded: Iterable[Loaded]) -> list[Model]:
+    """Each model on each protocol, counted by its own tokenizer.
+
+    Raises:
+        ConfigurationError: two of one name.
+    """
+    models = list(loaded)
+    names = [one.name for one in models]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigurationError(f"Two models are called {twice[0]!r}: name one with --model NAME=FOLDER.")
+    return [
+        Model("local", one.name, protocol, one.window, one.window, str(one.folder / "tokenizer.json"))
+        for one in models
+        for protocol in PROTOCOLS
+    ]
+
+
+def _read(folder: Path) -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError:
+        raise ConfigurationError("Local models need packages that are not installed: tokmagic[local].") from None
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
+    except (OSError, ValueError, KeyError) as error:
+        why = str(error).partition("\n")[0][:200]
+        raise ConfigurationError(f"{folder} holds no model that transformers can load: {why}") from None
+    return tokenizer, model.to(device).eval()
+
+
+def _window(model: Any) -> int | None:
+    found = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return found if isinstance(found, int) else None
