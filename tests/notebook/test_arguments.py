@@ -4,7 +4,7 @@ import pytest
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.notebook.arguments import LATER, CellOptions, cell_arguments, option_names, parse_cell
+from tokmagic.notebook.arguments import CellOptions, cell_arguments, option_names, parse_cell
 
 
 @cell_arguments
@@ -63,7 +63,11 @@ def test_every_option_has_its_field() -> None:
         ("--confirm-above -1", "amount of US dollars"),
         ("--confirm-above x", "amount of US dollars"),
         ("2x << -m a", "'2x' is not a variable's name"),
-        *[(f"{option} x", f"{option} is not in this version") for option in LATER],
+        ("--tools f,", "--tools takes names of functions"),
+        ("--tools 'f g'", "--tools takes names of functions"),
+        ("--confirm-tools", "name some with --tools f,g"),
+        ("--max-iterations 3", "name some with --tools f,g"),
+        ("--tools f --max-iterations 0", "whole number of 1 or more"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(line: str, message: str) -> None:

@@ -106,7 +106,7 @@ print(complete("prin", "")[:1])
     out, err = output_of(script)
     assert err == ""
     assert out.splitlines() == [
-        "['--max-tokens', '--max-input-tokens']",
+        "['--max-tokens', '--max-input-tokens', '--max-iterations']",
         "['smart', 'start', 'middle', 'end', 'split', 'off']",
         "['json']",
         "['demo/small']",

@@ -26,8 +26,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMPACTIONS = ("auto", "economic", "now", "off")
 FORMATS = ("markdown", "text", "json", "code")
 STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
-#: Options of the design that this version does not serve.
-LATER = ("--tools",)
 
 _TARGET = re.compile(r"\s*(\S+)\s*<<(?=\s|$)")
 
@@ -43,6 +41,9 @@ class CellOptions:
         limits: for this call alone.
         images: names of variables.
         confirm_above: nano-dollars from which on the call is asked for.
+        tools: names of functions that the model may have called.
+        max_iterations: turns of the model, at most, where it has tools.
+        confirm_tools: ask before each of their calls.
         fresh: ask again, even if the same was asked before.
         stream: show the answer as it comes.
     """
@@ -63,6 +64,9 @@ class CellOptions:
     images: tuple[str, ...] = ()
     estimate: bool = False
     confirm_above: int | None = None
+    tools: tuple[str, ...] = ()
+    max_iterations: int | None = None
+    confirm_tools: bool = False
     fresh: bool = False
     stream: bool = True
 
@@ -75,7 +79,6 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     """
     name, rest = _target(line)
     words = _split(rest)
-    _refuse_later(words)
     try:
         found, unknown = parser.parse_known_args(words)
     except UsageError as error:
@@ -85,6 +88,8 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
         raise ConfigurationError(_unknown(unknown[0]))
     if found.new and not found.thread:
         raise ConfigurationError("--new starts a conversation afresh: name it too, such as --thread talk --new.")
+    if (found.confirm_tools or found.max_iterations) and not found.tools:
+        raise ConfigurationError("--confirm-tools and --max-iterations are about tools: name some with --tools f,g.")
     return CellOptions(name=name, **_values(found))
 
 
@@ -120,12 +125,6 @@ def _split(line: str) -> list[str]:
         raise ConfigurationError(f"A quote is not closed in {line.strip()!r}: close it, or drop it.") from None
 
 
-def _refuse_later(words: list[str]) -> None:
-    for word in words:
-        if word.partition("=")[0] in LATER:
-            raise ConfigurationError(f"{word.partition('=')[0]} is not in this version: leave it out.")
-
-
 def _unknown(word: str) -> str:
     if not word.startswith("-"):
         return f"{word!r} is not an option: the prompt goes below the first line. Type %%llm? for the options."
@@ -153,6 +152,14 @@ def _whole(option: str, least: int) -> Callable[[str], int]:
         return int(digits)
 
     return convert
+
+
+def _names(words: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in words.split(","))
+    for name in names:
+        if not name.isidentifier():
+            raise ConfigurationError(f"--tools takes names of functions, such as --tools f,g, not {words!r}.")
+    return names
 
 
 def _temperature(word: str) -> float:
@@ -240,6 +247,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "VAR",
         "help": "a variable that holds an image, a path or bytes; may be repeated",
     },
+    "--tools": {
+        "type": _names,
+        "default": (),
+        "metavar": "F,G",
+        "help": "functions of the notebook that the model may have called; no others ever are",
+    },
+    "--max-iterations": {
+        "type": _whole("--max-iterations", 1),
+        "metavar": "N",
+        "help": "turns of the model with its tools, at most; 25 if not said",
+    },
+    "--confirm-tools": {"action": "store_true", "help": "ask before each call of a tool, with exactly its arguments"},
     "--estimate": {"action": "store_true", "help": "show tokens and the most it can cost; send nothing"},
     "--confirm-above": {"type": _dollars, "metavar": "USD", "help": "ask first if the call can cost more than that"},
     "--fresh": {"action": "store_true", "help": "ask again what was asked before, instead of replaying the answer"},

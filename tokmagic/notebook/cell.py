@@ -29,6 +29,7 @@ from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.rendering import NotebookView, View
 from tokmagic.notebook.template import expand
 from tokmagic.notebook.terminal import TerminalView
+from tokmagic.notebook.tooling import opened
 from tokmagic.notebook.wording import show_count
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def run(street: Street, options: CellOptions, body: str) -> None:
     if options.confirm_above is not None:
         _confirm(street.client.quote(prompt, **call), options.confirm_above)
     view = _view(street, options, above)
-    _answer(street, options, street.client.stream(prompt, **call), call["thread"], view)
+    _answer(street, options, opened(street.client, prompt, call, options, street.shell.user_ns), call["thread"], view)
 
 
 def _expanded(shell: InteractiveShell, body: str) -> tuple[str, Callable[[], None]]:
@@ -172,7 +173,7 @@ def _view(street: Street, options: CellOptions, above: Callable[[], None]) -> Vi
     shell = street.shell
     if not _in_notebook(shell):
         return TerminalView(sys.stdout, sys.stderr, live=options.stream and options.format in ("markdown", "text"))
-    own_cell = _is_own_cell(shell)
+    own_cell = _is_own_cell(shell) and not options.tools
     return NotebookView(
         shell.display_pub, _live(shell, options, own_cell), own_cell=own_cell, above=above, hz=street.hz
     )

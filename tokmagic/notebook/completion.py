@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from inspect import isfunction
 from typing import TYPE_CHECKING
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
@@ -49,6 +50,8 @@ def _cell_words(magics: TokMagics, typed: str) -> Iterable[str]:
     option = before[-1] if before else ""
     if option in ("-m", "--model"):
         return magics.model_names()
+    if option == "--tools":
+        return sorted(name for name, value in magics.shell.user_ns.items() if isfunction(value) and name[0] != "_")
     if option == "--thread":
         return sorted(magics.threads)
     if option in _VALUES:
