@@ -91,13 +91,13 @@ def _dotenv(folder: Path) -> Mapping[str, str]:
     file = folder / ".env"
     try:
         known = file.stat()
-        return _read(file.resolve(), known.st_mtime_ns, known.st_size)
+        return _read(file, (known.st_dev, known.st_ino, known.st_size, known.st_mtime_ns))
     except OSError:
         return {}
 
 
 @lru_cache(maxsize=8)
-def _read(file: Path, _changed: int, _size: int) -> Mapping[str, str]:
+def _read(file: Path, _as_it_is: tuple[int, ...]) -> Mapping[str, str]:
     text = file.read_text("utf-8-sig", "replace")
     return {found[1]: found[2] or found[3] or found[4] or "" for found in _LINE.finditer(text)}
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import astuple, replace
+from datetime import date, datetime
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
+from tokmagic.core.batches import SERVED
 from tokmagic.core.errors import UnknownModel
 from tokmagic.core.images import ImageRule, Patches, Tiles
 from tokmagic.core.limits import covers
@@ -102,10 +103,15 @@ def _demo_model(id: str, row: Mapping[str, Any]) -> Model:
         context_window=row["context_window"],
         max_output_tokens=row["max_output_tokens"],
         tokenizer=row["tokenizer"],
-        price=Price(((0, rates),), source="play money", play=True),
+        price=Price(((0, rates),), source="play money", play=True, served={SERVED: ((0, _half(rates)),)}),
         compacts=row.get("compacts", False),
         rates=tuple(parse_limit(f"{words} for {DEMO.name}/{id}", source="provider") for words in row["rates"]),
     )
+
+
+def _half(rates: Rates) -> Rates:
+    """What a batch costs: half of the ordinary price, as at the real services."""
+    return Rates(*(-(-rate // 2) for rate in astuple(rates)))
 
 
 def _bare(name: str, services: Mapping[str, Service], now: datetime) -> Model:
@@ -140,23 +146,33 @@ def _known(service: Service, id: str, now: datetime) -> Model | None:
 
 def _described(service: Service, id: str, listed: str, price: Price | None, window: int | None) -> Model:
     """A model of the service; what is known of it goes by the id typed or by the one it is listed under."""
-    facts: dict[str, Any] = {"context_window": window, "tokenizer": ESTIMATE}
-    provider = service.catalogue or service.name
-    for row in _data()["facts"]:
-        if any(fnmatchcase(f"{provider}/{name}".lower(), row["match"]) for name in (id, listed)):
-            facts |= {name: value for name, value in row.items() if name != "match"}
-    days = _data()["retires"].get(service.name, {})
-    facts["retires"] = next((day for pattern, day in days.items() if fnmatchcase(id, pattern)), None)
-    if "images" in facts:
-        facts["images"] = _image_rule(facts["images"])
+    known: dict[str, Any] = {"context_window": window, "tokenizer": ESTIMATE}
     return Model(
         provider=service.name,
         id=id,
         protocol=service.protocol,
         price=price,
         listed=f"{service.name}/{listed}" if listed != id else "",
-        **facts,
+        retires=_retires(service.name, id),
+        **(known | dict(_facts(service.catalogue or service.name, id, listed))),
     )
+
+
+@lru_cache(maxsize=1_024)
+def _facts(provider: str, id: str, listed: str) -> Mapping[str, Any]:
+    facts: dict[str, Any] = {}
+    for row in _data()["facts"]:
+        if any(fnmatchcase(f"{provider}/{name}".lower(), row["match"]) for name in (id, listed)):
+            facts |= {name: value for name, value in row.items() if name != "match"}
+    if "images" in facts:
+        facts["images"] = _image_rule(facts["images"])
+    return MappingProxyType(facts)
+
+
+@lru_cache(maxsize=1_024)
+def _retires(provider: str, id: str) -> date | None:
+    days = _data()["retires"].get(provider, {})
+    return next((day for pattern, day in days.items() if fnmatchcase(id, pattern)), None)
 
 
 def _image_rule(row: Mapping[str, int]) -> ImageRule:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 from tokmagic.core.money import nanousd
@@ -33,7 +33,12 @@ class Found:
 
 
 def find(provider: str, id: str, now: datetime) -> Found | None:
-    """The provider's model of that id, or None."""
+    """The provider's model of that id, or None; prices change on the minute at most."""
+    return _find(provider, id, now.replace(second=0, microsecond=0))
+
+
+@lru_cache(maxsize=1_024)
+def _find(provider: str, id: str, now: datetime) -> Found | None:
     info = _info(provider, id)
     if info is None:
         return None

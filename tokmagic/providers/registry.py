@@ -69,9 +69,13 @@ def with_tables(tables: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Service
 
 def owner_of(key: Secret) -> Service | None:
     """The service whose mark the key bears, or None where it bears none."""
-    marks = ((mark, service) for service in services().values() for mark in service.key_prefixes)
-    found = [service for mark, service in marks if key.reveal().startswith(mark)]
-    return found[0] if found else None
+    value = key.reveal()
+    return next((service for mark, service in _marks() if value.startswith(mark)), None)
+
+
+@cache
+def _marks() -> tuple[tuple[str, Service], ...]:
+    return tuple((mark, service) for service in services().values() for mark in service.key_prefixes)
 
 
 def _service(name: str, table: Mapping[str, Any]) -> Service:
