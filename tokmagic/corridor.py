@@ -13,10 +13,12 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
+from typing import TypeAlias
 
 import anyio
 from anyio import to_thread
 
+from tokmagic.asking import ask_count
 from tokmagic.booking import Booking
 from tokmagic.core.asking import PROVIDER
 from tokmagic.core.book import Kind
@@ -51,8 +53,8 @@ from tokmagic.shield import to_the_end
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
 
-#: Seconds a service may take to count, before the estimate has to do.
-PATIENCE = 10.0
+#: What a plan is made of; see ``plan_call``.
+Said: TypeAlias = tuple[Model, tuple[Message, ...], Wishes, Counter, str]
 #: Failures of one model after which the next one of a chain is asked.
 FINAL = (ProviderError, MissingKey, BudgetExceeded, RequestTooLarge)
 
@@ -188,41 +190,29 @@ class Passage:
 
     async def _planned(self, name: str | None) -> CallPlan:
         """The plan; where the margin of an estimate decides whether to cut, the service is asked to count first."""
-        said = await to_thread.run_sync(self._said, name, abandon_on_cancel=True)
-        whole = await to_thread.run_sync(lambda: doubtful(*said), abandon_on_cancel=True)
-        told = await self._count(said[0], whole) if whole is not None else None
+
+        def begin() -> tuple[Said, Request | CallPlan]:
+            said = self._said(name)
+            return said, doubtful(*said) or plan_call(*said)
+
+        said, found = await to_thread.run_sync(begin, abandon_on_cancel=True)
+        if isinstance(found, CallPlan):
+            return found
+        told = await ask_count(self._parts, said[0], found)
         return await to_thread.run_sync(lambda: plan_call(*said, told), abandon_on_cancel=True)
 
     async def _tightened(self, plan: CallPlan) -> CallPlan | None:
         """The plan with the service's own count in place of an estimate's bound; None where that is not to be had."""
         if plan.input_tokens.exact or plan.input_tokens.tokenizer == PROVIDER:
             return None
-        told = await self._count(plan.model, plan.request)
+        told = await ask_count(self._parts, plan.model, plan.request)
         if told is None:
             return None
         model, _, wishes, counter, note = await to_thread.run_sync(self._said, plan.model.name)
         tight = await to_thread.run_sync(plan_call, model, plan.request.messages, wishes, counter, note, told)
         return replace(tight, cuts=plan.cuts)
 
-    async def _count(self, model: Model, request: Request) -> int | None:
-        """What the service counts; None where it does not, or not now."""
-        parts, loop = self._parts, asyncio.get_running_loop()
-        known = parts.answers.recall(request)
-        if known is not None:
-            return known
-        try:
-            provider = parts.connected(model, loop)
-            if provider is None:
-                provider = await to_thread.run_sync(parts.provider, model, loop)
-            async with asyncio.timeout(PATIENCE):
-                told = await provider.count_tokens(request)
-        except (ProviderError, MissingKey, TimeoutError):
-            return None
-        if told is not None:
-            parts.answers.keep(request, told)
-        return told
-
-    def _said(self, name: str | None) -> tuple[Model, tuple[Message, ...], Wishes, Counter, str]:
+    def _said(self, name: str | None) -> Said:
         model = self._parts.model(name or self._parts.default_model()[0])
         wishes = wishes_of(self._options, self._parts.settings.max_tokens)
         return model, self._messages, wishes, self._parts.counter(model), self._parts.learning.calibration(model)
