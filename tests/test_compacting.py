@@ -158,7 +158,7 @@ def test_the_limits_of_a_call_cover_its_compaction_too(parts, run):
     assert level.spent == sum(entry.nanousd for entry in parts.ledger.entries())
 
 
-def test_between_two_compactions_lie_so_many_questions(parts, run):
+def test_between_two_compactions_lie_so_many_answers(parts, run):
     client, thread = AsyncClient("demo/small", parts=parts), thread_of(8)
     compact = Compacting(threshold=2_000, keep_recent=2, every=3)
     compacted = [bool(found(run(ask(client, thread, compact=compact))[0], Compacted)) for _ in range(2)]
@@ -324,6 +324,37 @@ def test_the_system_text_is_never_part_of_the_thread(parts, run):
     run(ask(client, thread, compact=Compacting(threshold=6_000)))
     assert system("Be brief.") not in thread.messages
     assert len(thread.compactions) == 1
+
+
+def look(at: int) -> str:
+    """Look at a harbour."""
+    return f"Harbour {at}: {CHATTER * 5}"
+
+
+LOOK = "use the look tool with at=7"
+
+
+def looked_in_a_loop(parts, run, **options):
+    run_of_tools = AsyncClient("demo/small", parts=parts).run_tools(LOOK, tools=[look], **options)
+    return run(watch(run_of_tools.stream()))
+
+
+def looked_blocking(parts, _, **options):
+    with Client("demo/small", parts=parts).run_tools(LOOK, tools=[look], **options).stream() as stream:
+        return list(stream), stream.reply
+
+
+@pytest.mark.parametrize("looked", [looked_in_a_loop, looked_blocking])
+def test_a_loop_of_tools_is_compacted_between_its_turns_and_the_open_call_is_answered(parts, run, looked):
+    thread, compact = thread_of(5), Compacting(threshold=4_800, keep_recent=2)
+    events, reply = looked(parts, run, thread=thread, compact=compact, max_tokens=200)
+    kinds = [type(event).__name__ for event in events]
+    assert kinds.count("Compacted") == 1
+    assert kinds.index("ToolFinished") < kinds.index("Compacted")
+    assert "The look tool returned: Harbour 7" in reply.text
+    assert reply.receipt.compaction == thread.compactions[0]
+    assert [message.role for message in thread.messages[-4:]] == ["user", "assistant", "user", "assistant"]
+    assert len(thread.history) == 14
 
 
 def test_no_such_mode_is_refused(parts):

@@ -22,7 +22,7 @@ from tokmagic.core.events import Completed, Event, Notice
 from tokmagic.core.messages import Message
 from tokmagic.core.models import Model
 from tokmagic.core.money import show_nanousd
-from tokmagic.core.planning import answer_bound, input_room
+from tokmagic.core.planning import Wishes, answer_bound, input_room
 from tokmagic.core.replies import CompactionRecord, Reply
 from tokmagic.core.tokens import count_request
 from tokmagic.corridor import Passage, Quote
@@ -179,11 +179,11 @@ def due_now(
     if settings.mode == "now":
         found = planned(parts, options, thread, head, settings, "asked for")
         return found or planned(parts, options, thread, head, replace(settings, keep_recent=0), "asked for")
-    if settings.mode == "off" or thread.stuck or too_soon(settings, thread.questions_since):
+    if settings.mode == "off" or thread.stuck or too_soon(settings, thread.answers_since):
         return None
     model, threshold = _threshold(parts, options, settings)
     new = int(count_request(turns, (), parts.counter(model))) if turns else 0
-    tokens = _tokens(parts, model, thread, head) + new
+    tokens = _tokens(parts, options, model, thread, head) + new
     if tokens >= threshold:
         why = f"{tokens:,} tokens, from {threshold:,} on a thread is compacted"
         return planned(parts, options, thread, head, settings, why)
@@ -200,7 +200,8 @@ def planned(
         parts.counter(model),
         threshold=threshold,
         keep_recent=settings.keep_recent,
-        tokens=_tokens(parts, model, thread, head),
+        tokens=_tokens(parts, options, model, thread, head),
+        tools=_wishes(parts, options).tools,
         thinking=model.protocol != "messages",
     )
     return Due(plan, why) if plan is not None else None
@@ -221,15 +222,19 @@ def _economic(
     return replace(due, why=f"about {price} now saves {saved} a turn, so it pays after {found.break_even} turns")
 
 
-def _tokens(parts: Parts, model: Model, thread: Conversation, head: tuple[Message, ...]) -> int:
+def _tokens(parts: Parts, options: CallOptions, model: Model, thread: Conversation, head: tuple[Message, ...]) -> int:
     """Tokens of the thread: what the last reply stated, else what is counted."""
     known = thread.known(model.name)
     if known is not None:
         return known.tokens
-    return int(count_request((*head, *thread.messages), (), parts.counter(model)))
+    tools = _wishes(parts, options).tools
+    return int(count_request((*head, *thread.messages), tools, parts.counter(model)))
 
 
 def _threshold(parts: Parts, options: CallOptions, settings: Compacting) -> tuple[Model, int]:
-    model = model_of(parts, options)
-    wishes = wishes_of(options, parts.settings.max_tokens)
+    model, wishes = model_of(parts, options), _wishes(parts, options)
     return model, threshold_of(model, settings, input_room(model, wishes, answer_bound(model, wishes)))
+
+
+def _wishes(parts: Parts, options: CallOptions) -> Wishes:
+    return wishes_of(options, parts.settings.max_tokens)

@@ -141,6 +141,7 @@ class Compactor:
         wish = instructions(self._words(plan), settings.focus, settings.prompt)
         options: CallOptions = {
             **self._shared(),
+            "tools": self._options.get("tools"),
             "model": self._model.name,
             "max_tokens": self._bound(self._model, plan),
             "truncate": "off",

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from tokmagic.core.compaction import summary_of
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.exchanges import is_question
 from tokmagic.core.messages import Compaction, Message, Reasoning
 from tokmagic.core.replies import CompactionRecord, Reply
 from tokmagic.core.summarising import headed, headless
@@ -107,9 +106,11 @@ class Conversation:
         return tuple(turns)
 
     @property
-    def questions_since(self) -> int | None:
-        """Questions asked since turns were last replaced or brought back; None if they never were."""
-        return None if self._settled_at is None else sum(map(is_question, self.messages[self._settled_at :]))
+    def answers_since(self) -> int | None:
+        """Answers since turns were last replaced or brought back; None if they never were."""
+        if self._settled_at is None:
+            return None
+        return sum(message.role == "assistant" for message in self.messages[self._settled_at :])
 
     @property
     def summary(self) -> str:

@@ -50,7 +50,7 @@ class Compacting:
             ``now`` before this call; ``off`` never.
         threshold: tokens; None takes 100,000 or 75 % of the window, whichever is less.
         keep_recent: messages that stay word for word.
-        every: questions that lie between two compactions at least.
+        every: answers that lie between two compactions at least.
         coming: turns that are still expected.
         focus: what the summary should keep above all.
         prompt: what is asked of the model that summarises.
@@ -138,9 +138,9 @@ def threshold_of(model: Model, settings: Compacting, room: int | None) -> int:
     return max(1, min(bound for bound in bounds if bound is not None))
 
 
-def too_soon(settings: Compacting, questions: int | None) -> bool:
-    """Whether the last compaction is too near: so many questions ago, or None if there was none."""
-    return questions is not None and questions < settings.every
+def too_soon(settings: Compacting, answers: int | None) -> bool:
+    """Whether the last compaction is too near: so many answers ago, or None if there was none."""
+    return answers is not None and answers < settings.every
 
 
 def plan_compaction(

@@ -56,6 +56,7 @@ def together(
         duration=duration,
         stop_reason=stop_reason,
         calls=len(receipts),
+        compaction=next((receipt.compaction for receipt in reversed(receipts) if receipt.compaction), None),
     )
 
 
