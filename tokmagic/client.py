@@ -12,6 +12,7 @@ from typing import Any, Self, Unpack, cast
 from anyio import to_thread
 
 from tokmagic.allowance import count_call, limits_around
+from tokmagic.batch import AsyncBatch
 from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.accounts import accounts_for
@@ -192,6 +193,28 @@ class AsyncClient:
             async for _ in events:
                 pass
         return passage.replies
+
+    async def batch(self, template: str, rows: Iterable[Any], /, **options: Unpack[CallOptions]) -> AsyncBatch:
+        """Ask the same of many rows as one batch of the provider, at its batch price and within a day.
+
+        Every row's worst case is reserved before it is sent. The same rows asked again, also after a restart, go on
+        with the same batch; rows that were answered before are not sent. ``fresh=True`` sends all of them anew.
+
+        Args:
+            template: the prompt, as for ``map``.
+            rows: as for ``map``.
+            options: see ``CallOptions``; of one model, and no thread.
+
+        Raises:
+            BudgetExceeded: a limit has no room for all rows; nothing was sent.
+            TokmagicError: the provider did not take it, or has no batches.
+        """
+        merged, limits = self._merged(options)
+        head = _head(merged)
+        asked = [(*head, *as_messages(prompt)) for prompt in prompts(template, rows)]
+        batch = AsyncBatch(self.parts, merged, asked, limits)
+        await batch.submit()
+        return batch
 
     def conversation(self, name: str = "") -> Conversation:
         """A new thread, to be passed as ``thread=``."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Protocol, TextIO
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Protocol, Self, TextIO
 
+from tokmagic.core.errors import Interrupted
 from tokmagic.core.events import Event, Notice, Progress, Retrying, Waiting
 from tokmagic.core.redaction import redact
 from tokmagic.core.spans import show_seconds
@@ -110,9 +112,38 @@ def use(factory: Callable[[], Display]) -> None:
     _factory = factory
 
 
-def follower() -> Follower:
-    """A follower over a new display."""
-    return Follower(_factory())
+class Watched(Protocol):
+    """What is used of a stream of events on the caller's thread."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, if it has not ended."""
+
+    def ticks(self, seconds: float) -> Iterator[Event | None]:
+        """Its events, and None whenever none came for so long."""
+
+
+def watch(stream: Watched, so_far: Callable[[], str]) -> None:
+    """Show how far a run is until it has ended.
+
+    Args:
+        stream: its events.
+        so_far: what to say of it when it is stopped by hand.
+
+    Raises:
+        Interrupted: with that.
+    """
+    shown = Follower(_factory())
+    try:
+        with stream as events:
+            for event in events.ticks(PAUSE):
+                shown.take(event)
+    except Interrupted:
+        raise Interrupted(so_far()) from None
 
 
 def _line(text: str) -> str:

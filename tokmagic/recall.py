@@ -39,7 +39,7 @@ class Recall:
         if not self.wanted:
             return None
         try:
-            found = self.parts.replays.find(self._key())
+            found = self.parts.replays.find(self.key())
         except ReplayError:
             return None
         return from_text(found) if found is not None else None
@@ -51,11 +51,12 @@ class Recall:
     def keep(self, reply: Reply) -> str:
         """Keep the reply; what there is to say if that failed."""
         try:
-            self.parts.replays.keep(self._key(), as_text(reply))
+            self.parts.replays.keep(self.key(), as_text(reply))
         except ReplayError as error:
             return f"The answer is not kept for another run: {error}"
         return ""
 
-    def _key(self) -> str:
+    def key(self) -> str:
+        """What the answer is kept under."""
         models = [self.parts.model(name or self.parts.default_model()[0]).name for name in self.names]
         return replay_key(models, self.messages, wishes_of(self.options, self.parts.settings.max_tokens))

@@ -18,6 +18,7 @@ from typing import Any, Self, Unpack
 import anyio
 from anyio.from_thread import BlockingPortal
 
+from tokmagic.batch import Batch
 from tokmagic.client import AsyncClient, Prompt
 from tokmagic.conversation import Conversation
 from tokmagic.core.book import Entry
@@ -33,7 +34,7 @@ from tokmagic.mailbox import TICK, Errand, Mailbox
 from tokmagic.mapping import AT_ONCE
 from tokmagic.options import CallOptions, ClientOptions, ToolOptions
 from tokmagic.parts import Parts
-from tokmagic.progress import follower
+from tokmagic.progress import watch
 from tokmagic.streams import AsyncStream, RunState
 from tokmagic.toolrun import Walk
 from tokmagic.tools import Answering, Whole, turns_of
@@ -213,14 +214,14 @@ class Client:
         Raises:
             Interrupted: stopped by hand; what was answered is kept for the next run.
         """
-        passage, shown = self._client.mapping(template, rows, at_once, **options), follower()
-        try:
-            with Stream(AsyncStream(passage)) as events:
-                for event in events.ticks(TICK):
-                    shown.take(event)
-        except Interrupted:
-            raise Interrupted(passage.so_far()) from None
+        passage = self._client.mapping(template, rows, at_once, **options)
+        watch(Stream(AsyncStream(passage)), passage.so_far)
         return passage.replies
+
+    def batch(self, template: str, rows: Iterable[Any], /, **options: Unpack[CallOptions]) -> Batch:
+        """Ask the same of many rows as one batch, which takes up to a day; see ``AsyncClient.batch``."""
+        submitted = portal().call(partial(self._client.batch, template, rows, **options))
+        return Batch(submitted, portal().call, lambda batch: Stream(AsyncStream(batch)))
 
     def quote(self, prompt: Prompt, **options: Unpack[CallOptions]) -> Quote:
         """What the call would take and cost; sends nothing."""

@@ -91,11 +91,11 @@ def test_a_message_batch_that_nobody_knows_is_not_found(claude_sdk):
 
 
 def test_a_message_batch_can_be_listed_cancelled_and_deleted(claude_sdk):
-    rows = [messages_row(f"r{n}", f"Number {n}?") for n in range(300)]
+    rows = [messages_row(f"r{n}", f"Number {n}?") for n in range(1_000)]
     batch = claude_sdk.messages.batches.create(requests=rows)
     claude_sdk.messages.batches.cancel(batch.id)
     counts = ended_messages(claude_sdk, batch.id).request_counts
-    assert counts.succeeded + counts.canceled == 300
+    assert counts.succeeded + counts.canceled == 1_000
     assert counts.canceled > 0
     kinds = [line.result.type for line in claude_sdk.messages.batches.results(batch.id)]
     assert kinds == ["succeeded"] * counts.succeeded + ["canceled"] * counts.canceled
@@ -152,11 +152,11 @@ def test_an_openai_batch_that_is_none_is_refused(openai_sdk, line, said):
 
 def test_an_openai_batch_can_be_cancelled_and_is_listed(openai_sdk):
     body = {"model": "gpt", "input": "Hello?", "max_output_tokens": 50}
-    batch = start(openai_sdk, openai_file(openai_sdk, [(f"r{n}", body) for n in range(300)]))
+    batch = start(openai_sdk, openai_file(openai_sdk, [(f"r{n}", body) for n in range(1_000)]))
     openai_sdk.batches.cancel(batch.id)
     batch = ended_openai(openai_sdk, batch.id)
     assert batch.status == "cancelled"
-    assert batch.request_counts.completed < 300
+    assert batch.request_counts.completed < 1_000
     assert batch.id in [known.id for known in openai_sdk.batches.list()]
 
 

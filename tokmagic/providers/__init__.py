@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Mapping
+from typing import Protocol, TypeAlias
 
+from tokmagic.core.batches import BatchStatus
+from tokmagic.core.errors import ProviderError
 from tokmagic.core.events import StreamEvent
 from tokmagic.core.messages import Request
+from tokmagic.core.replies import Answer
+
+#: What became of a row of a batch: its answer, or why there is none. A row without an answer costs nothing.
+Result: TypeAlias = Answer | ProviderError
+
+
+class Batches(Protocol):
+    """A service's batches. Each method sends one request, or a few, and raises a ``ProviderError`` as a call does."""
+
+    async def submit(self, requests: Mapping[str, Request]) -> str:
+        """Send the requests, each under an id of its own, as one batch; the service's id of it."""
+
+    async def status(self, id: str) -> BatchStatus:
+        """How far the batch is."""
+
+    def results(self, id: str) -> AsyncGenerator[tuple[str, Result]]:
+        """What became of its rows, by their ids, in any order; a row that was not begun may be left out."""
+
+    async def cancel(self, id: str) -> None:
+        """Begin no further row of it."""
 
 
 class Provider(Protocol):
@@ -25,6 +47,9 @@ class Provider(Protocol):
         Raises:
             ProviderError: the estimate has to do.
         """
+
+    def batches(self) -> Batches | None:
+        """The service's batches; None if it has none."""
 
     async def aclose(self) -> None:
         """Close its connections."""

@@ -6,6 +6,7 @@ from tokmagic.codecs.registry import CODECS
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
 
+from .batches import MessageBatches
 from .transport import CONNECT_SECONDS, IDLE_SECONDS, Transport, loopback_client
 
 
@@ -30,4 +31,5 @@ def anthropic_provider(service: Service, key: Secret, timeout: float) -> Transpo
         status_error=anthropic.APIStatusError,
         connection_error=anthropic.APIConnectionError,
         count=client.messages.count_tokens,
+        batch=lambda transport: MessageBatches(transport, client),
     )

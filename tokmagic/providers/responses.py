@@ -6,6 +6,7 @@ from tokmagic.codecs.registry import CODECS
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
 
+from .batches import OpenAIBatches
 from .chat import openai_client
 from .transport import Transport
 
@@ -25,4 +26,5 @@ def responses_provider(service: Service, key: Secret, timeout: float) -> Transpo
         status_error=openai.APIStatusError,
         connection_error=openai.APIConnectionError,
         count=client.responses.input_tokens.count,
+        batch=lambda transport: OpenAIBatches(transport, client, "/v1/responses"),
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +22,9 @@ from tokmagic.core.events import Finished, Started, StreamEvent, TextDelta
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
+from tokmagic.core.replies import Answer
 
+from . import Batches
 from .failing import Failing, request_id
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Transport:
         arguments: the fields ``create`` demands as arguments; the rest of the body goes through untouched.
         status_error, connection_error: the SDK's classes for a refusal and for no connection.
         count: the SDK's call that only counts the input, where the service has one.
+        batch: makes what sends batches, where the service takes them.
         clock: seconds that only go forward; what is silent too long is told by it.
     """
 
@@ -89,6 +92,7 @@ class Transport:
     status_error: type[Exception]
     connection_error: type[Exception]
     count: Callable[..., Awaitable[Any]] | None = None
+    batch: Callable[[Transport], Batches] | None = None
     clock: Callable[[], float] = time.monotonic
 
     @property
@@ -140,6 +144,33 @@ class Transport:
         if not isinstance(tokens, int):
             raise MalformedReply(f"{self.name} answered with something that is no count.", provider=self.name)
         return tokens
+
+    def batches(self) -> Batches | None:
+        """What sends batches; see ``Provider.batches``."""
+        return self.batch(self) if self.batch is not None else None
+
+    def answered(self, body: Any) -> Answer | ProviderError:
+        """The answer in a JSON body, or what is wrong with it."""
+        try:
+            return self.codec.decode_answer(body)
+        except ProviderError as error:
+            return self._failing.named(error)
+
+    def refused(self, status: int, body: Any) -> ProviderError:
+        """The error that a status and a JSON body stand for."""
+        return self._failing.named(self.codec.decode_error(status, body, {}))
+
+    @contextmanager
+    def typed(self) -> Iterator[None]:
+        """Whatever the SDK raises inside is raised as a ``ProviderError``."""
+        import httpx2
+
+        try:
+            yield
+        except self.status_error as error:
+            raise self._failing.refused(self.codec, error) from None
+        except (self.connection_error, httpx2.HTTPError) as error:
+            raise self._failing.lost(error, began=False) from None
 
     async def aclose(self) -> None:
         """Close the SDK's connections."""
