@@ -135,16 +135,66 @@ def test_a_book_that_was_removed_is_begun_anew_by_all_who_used_it(tmp_path: Path
         ledger.close()
 
 
-def test_a_book_that_was_replaced_is_read_as_it_is_now(tmp_path: Path) -> None:
-    path, other = tmp_path / "book", tmp_path / "other"
-    for book, id in ((path, "mine"), (other, "restored")):
-        ledger = SQLiteLedger(book)
-        ledger.reserve(Entry(id, "", 1.0, "m", lease_until=9e9), (), "")
-        ledger.close()
-    ledger = SQLiteLedger(path)
-    other.replace(path)
-    assert [entry.id for entry in ledger.entries()] == ["restored"]
+def restore(other: Path, path: Path) -> None:
+    """Put another book, with one entry of its own, in the place of the book."""
+    ledger = SQLiteLedger(other)
+    ledger.reserve(Entry("restored", "", 1.0, "m", lease_until=9e9), (), "")
     ledger.close()
+    other.replace(path)
+
+
+@pytest.mark.parametrize("users", [1, 2])
+def test_a_book_that_was_replaced_is_read_as_it_is_now_without_the_log_of_the_one_before(
+    tmp_path: Path, users: int
+) -> None:
+    path = tmp_path / "book"
+    ledgers = [SQLiteLedger(path) for _ in range(users)]
+    for number in range(100):
+        ledgers[-1].reserve(Entry(f"old-{number}", "", 1.0, "m", lease_until=9e9), (), "")
+    restore(tmp_path / "other", path)
+    newcomer = SQLiteLedger(path)
+    newcomer.reserve(Entry("new", "", 1.0, "m", lease_until=9e9), (), "")
+    for ledger in (*ledgers, newcomer):
+        assert [entry.id for entry in ledger.entries()] == ["new", "restored"]
+    for ledger in (*ledgers, newcomer):
+        ledger.close()
+    db = sqlite3.connect(path)
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+def test_a_copy_of_a_book_with_its_log_and_locks_loses_nothing(tmp_path: Path) -> None:
+    ledger = SQLiteLedger(tmp_path / "home" / "book")
+    ledger.reserve(Entry("kept", "", 1.0, "m", lease_until=9e9), (), "")
+    shutil.copytree(tmp_path / "home", tmp_path / "copy")
+    ledger.close()
+    copy = SQLiteLedger(tmp_path / "copy" / "book")
+    assert [entry.id for entry in copy.entries()] == ["kept"]
+    copy.close()
+
+
+def test_a_book_whose_folder_was_removed_closes_all_the_same(tmp_path: Path) -> None:
+    ledger = SQLiteLedger(tmp_path / "home" / "book")
+    shutil.rmtree(tmp_path / "home")
+    ledger.close()
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_book_is_one_by_all_its_names_and_keeps_its_log_and_its_gate_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, link = tmp_path / "real" / "book", tmp_path / "link"
+    real.parent.mkdir()
+    link.symlink_to(real)
+    monkeypatch.chdir(real.parent)
+    ledgers = [SQLiteLedger(path) for path in ("book", link, real)]
+    monkeypatch.chdir(tmp_path)
+    for ledger, id in zip(ledgers, "abc", strict=True):
+        ledger.reserve(Entry(id, "", 1.0, "m", lease_until=9e9), (), "")
+    assert [entry.id for entry in ledgers[0].entries()] == ["c", "b", "a"]
+    assert {file.name for file in tmp_path.iterdir()} == {"real", "link"}
+    for ledger in ledgers:
+        ledger.close()
 
 
 FULL_DISK = """

@@ -1,8 +1,10 @@
 """The file the book lies in: one connection, one transaction at a time, and every failure in one line.
 
 Every transaction passes the gate first, then SQLite. What is committed survives its process, however that dies; what is
-committed by ``transaction`` survives a power cut as well. A book that was removed or replaced is opened anew. A forked
-child never uses its parent's handle: no transaction is open while a process forks, and the child opens the file anew.
+committed by ``transaction`` survives a power cut as well. A book that was removed or replaced is opened anew, without
+the log of the one before it, which SQLite would write into the new one. However a book is named, it has one path: its
+gate and its log lie beside the file itself. A forked child never uses its parent's handle: no transaction is open while
+a process forks, and the child opens the file anew.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ class BookFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = str(path)
+        self.path = MEMORY if path == MEMORY else os.path.realpath(path)
         self._lock = Lock()
         self._closed = False
         self._db: sqlite3.Connection | None = None
@@ -106,7 +108,8 @@ class BookFile:
         """Close the connection. Closing twice is a no-op."""
         with self._lock, self._one_line():
             self._closed = True
-            with self._gate.passed() if self._gate is not None and self._db is not None else nullcontext():
+            there = self._db is not None and Path(self.path).exists()
+            with self._gate.passed() if self._gate is not None and there else nullcontext():
                 self._drop_connection()
             self._drop()
 
@@ -128,16 +131,11 @@ class BookFile:
         return self._db
 
     def _identify(self) -> tuple[int, int] | None:
-        if self.path == MEMORY:
-            return None
-        try:
-            found = Path(self.path).stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+        return None if self.path == MEMORY else identity(self.path)
 
     def _open(self) -> sqlite3.Connection:
-        if self.path != MEMORY:
+        if self._gate is not None:
+            self._remove_strange_log(self._gate.note())
             _make(Path(self.path))
         db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
@@ -148,10 +146,18 @@ class BookFile:
             db.execute("COMMIT")
             self._sync_log()
             _sync_folder(Path(self.path))
+            if self._gate is not None:
+                self._gate.leave_note(f"{identity(self.path)} {identity(self.path + '-wal')}")
         except BaseException:
             db.close()
             raise
         return db
+
+    def _remove_strange_log(self, last: str) -> None:
+        """Remove the log that is there where it was of another book when one was opened ``last``."""
+        book, log = identity(self.path), identity(f"{self.path}-wal")
+        if log is not None and last.endswith(f" {log}") and last != f"{book} {log}":
+            _remove_log(Path(self.path))
 
     def _drop_connection(self) -> None:
         if self._db is not None:
@@ -195,9 +201,22 @@ class BookFile:
 def _make(path: Path) -> None:
     """Make the file if it is missing, and let nothing of a removed book be taken for its log."""
     if not path.exists():
-        for rest in ("-wal", "-shm", "-journal"):
-            path.with_name(path.name + rest).unlink(missing_ok=True)
+        _remove_log(path)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _remove_log(path: Path) -> None:
+    for rest in ("-wal", "-shm", "-journal"):
+        path.with_name(path.name + rest).unlink(missing_ok=True)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from every other that ever lay at its path while it was open; None where there is none."""
+    try:
+        found = Path(path).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _sync_folder(path: Path) -> None:

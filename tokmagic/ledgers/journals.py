@@ -17,7 +17,25 @@ from typing import Literal, TypeAlias
 Journal: TypeAlias = Literal["WAL", "TRUNCATE"]
 
 #: File systems that machines share, by the beginning of their names.
-SHARED = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "lustre", "gpfs", "gluster", "beegfs", "fuse.", "ncpfs", "ocfs2")
+SHARED = (
+    *(
+        "nfs",
+        "cifs",
+        "smb",
+        "9p",
+        "afs",
+        "afp",
+        "ceph",
+        "lustre",
+        "gpfs",
+        "gluster",
+        "beegfs",
+        "fuse.",
+        "ncpfs",
+        "ocfs2",
+    ),
+    *("gfs2", "orangefs", "virtiofs", "vboxsf", "prl_fs", "drvfs", "vmhgfs"),
+)
 MOUNTS = Path("/proc/self/mounts")
 
 

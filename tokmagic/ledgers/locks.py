@@ -74,6 +74,20 @@ class LockFile:
         if self._file is not None:
             _give(self._file)
 
+    def note(self) -> str:
+        """What was left in the file by whoever had the lock; for whoever has it."""
+        if self._file is None:
+            return ""
+        os.lseek(self._file, 0, os.SEEK_SET)
+        return os.read(self._file, 1024).decode()
+
+    def leave_note(self, text: str) -> None:
+        """Leave a short text in the file; for whoever has the lock."""
+        if self._file is not None:
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, text.encode())
+            os.ftruncate(self._file, len(text.encode()))
+
     def close(self) -> None:
         """Let go of the file. Closing twice is a no-op."""
         if self._file is not None:
@@ -123,6 +137,14 @@ class Gate:
             yield
         finally:
             self._door.give()
+
+    def note(self) -> str:
+        """What was left at the door; for who is inside."""
+        return self._door.note()
+
+    def leave_note(self, text: str) -> None:
+        """Leave a short text at the door; for who is inside."""
+        self._door.leave_note(text)
 
     def close(self) -> None:
         """Let go of the files. Closing twice is a no-op."""
