@@ -47,9 +47,9 @@ class Unpaced(Parts):
 
 
 @contextmanager
-def server() -> Iterator[Server]:
-    """The embedded server in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.serve"]
+def server(module: str = "tests.bench.serve") -> Iterator[Server]:
+    """The embedded server in a process of its own, as the module starts it."""
+    command = [sys.executable, "-m", module]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None

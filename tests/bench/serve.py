@@ -7,16 +7,17 @@ from dataclasses import replace
 
 from tokmagic import catalog, tokenizers
 from tokmagic.server import start_server
+from tokmagic.server.engine import Engine
 
 
-def main() -> None:
+def serve(engine: Engine | None = None) -> None:
     """Serve until told to stop."""
     unlimited = [replace(model, rates=()) for model in catalog.demo_models().values()]
-    server = start_server(unlimited, tokenizers.counter)
+    server = start_server(unlimited, tokenizers.counter, engine=engine)
     print(server.url, server.token, flush=True)
     sys.stdin.read()
     server.close()
 
 
 if __name__ == "__main__":
-    main()
+    serve()
