@@ -16,7 +16,8 @@ from IPython.core.ultratb import VerboseTB
 from tokmagic import catalog, tokenizers
 from tokmagic.core.accounts import account_of
 from tokmagic.core.errors import AuthenticationFailed, Interrupted, ProviderError, RateLimited, ServerFailed
-from tokmagic.core.events import Retrying
+from tokmagic.core.events import Notice, Retrying
+from tokmagic.core.limits import Limit
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers.sqlite import SQLiteLedger
 from tokmagic.parts import Parts
@@ -196,6 +197,20 @@ def test_a_service_that_always_fails_is_asked_no_more_than_the_budget_can_pay(cl
         entries = client.history()
     assert [entry.state for entry in entries] == ["unsettled"] * 4
     assert sum(entry.nanousd for entry in entries) <= 10_000_000
+
+
+def test_a_limit_per_call_bounds_all_attempts_of_a_call_together(claude):
+    with claude((500, failure("oops")), (200, {"input_tokens": 14}), (200, message())) as client:
+        most = client.quote(PROMPT, max_tokens=600).ceiling.nanousd
+        limit = Limit(most * 16 // 10, "nanousd", "call", "session", "refuse")
+        with client.stream(PROMPT, limits=[limit], stream=False, max_tokens=600) as stream:
+            told = [event.text for event in stream if isinstance(event, Notice)]
+        settled, failed = client.history()
+    assert failed.state == "unsettled"
+    assert failed.nanousd + settled.charge.ceiling.nanousd <= limit.amount
+    assert 250 < stream.reply.receipt.max_tokens < 600
+    assert stream.reply.receipt.lowered_from == 600
+    assert told == [f"max_tokens lowered from 600 to {stream.reply.receipt.max_tokens}: more is not left."]
 
 
 def test_a_stop_between_two_attempts_shows_what_the_first_may_have_cost(claude):

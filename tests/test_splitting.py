@@ -198,3 +198,15 @@ def test_the_client_splits_where_it_is_asked_to(parts, run):
     reply = run(client.send(f"{ASKED}\n\n{LONG}"))
     assert 1 < reply.receipt.calls <= quote.calls
     assert not reply.truncated
+
+
+def test_a_limit_per_call_bounds_the_parts_together(parts, run):
+    whole = split(parts, user(f"{ASKED}\n\n{LONG}"), max_tokens=300)
+    run(watch(whole))
+    enough = whole.reply.cost.nanousd
+    tight = split(parts, user(f"{ASKED}\n\n{LONG}"), max_tokens=300, limits=[f"{enough / 2e9} usd/call"])
+    with pytest.raises(BudgetExceeded, match="/call"):
+        run(watch(tight))
+    spent = sum(entry.nanousd for entry in parts.ledger.entries()) - enough
+    assert 0 < spent <= enough / 2
+    assert [entry for entry in parts.ledger.open_entries() if entry.state == "held"] == []

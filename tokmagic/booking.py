@@ -1,7 +1,8 @@
 """The book's side of one call: who calls, what each attempt reserves, what it is charged meanwhile, and how it ends.
 
-Every method is at most one transaction of the book, blocks, and may be called from any thread. When and how often they
-are called is the corridor's affair.
+A method that asks the book blocks, is one transaction where nothing says otherwise, and may be called from any thread;
+``limits_known``, ``has_news``, ``remarks`` and ``may_warn`` ask nothing and take no time. When and how often they are
+called is the corridor's affair.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from tokmagic import hooks
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.alarms import long_answer, overrun, warnings_of
 from tokmagic.core.book import Entry, Kind
-from tokmagic.core.errors import RateLimited
+from tokmagic.core.errors import LedgerError, RateLimited
 from tokmagic.core.events import Started
 from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
+from tokmagic.core.learned import credible
 from tokmagic.core.limits import (
     SHORTEST_WAIT,
     Account,
@@ -32,9 +34,12 @@ from tokmagic.core.limits import (
     decide,
 )
 from tokmagic.core.planning import CallPlan
+from tokmagic.core.rates import RateState
 from tokmagic.core.receipts import kernels_on, why_it_waits
 from tokmagic.core.settling import Outcome, settle_entry
+from tokmagic.core.usage import Usage
 from tokmagic.parts import Parts
+from tokmagic.tab import Tab
 
 #: Seconds a hold outlives its call's deadline before it counts as a dead owner's.
 GRACE = 60.0
@@ -56,6 +61,8 @@ class Booking:
         waited: seconds it waited so far, counted by the caller.
         refusals: how many of its attempts the provider refused for its rates.
         levels: those the last attempt was admitted to, as they were before.
+        said: how its reader was told last that the answer is shorter than was asked for.
+        tab: what its limits per call count; other calls that are made for the same one share it.
     """
 
     parts: Parts
@@ -71,6 +78,8 @@ class Booking:
     waited: float = 0.0
     refusals: int = 0
     levels: tuple[Level, ...] = ()
+    said: str = ""
+    tab: Tab = field(default_factory=Tab)
 
     def entry(self, plan: CallPlan, attempt: int) -> Entry:
         """A new line of the book for an attempt at the plan, charged by what is known now."""
@@ -95,10 +104,18 @@ class Booking:
             dropped_tokens=sum(cut.tokens for cut in plan.cuts),
         )
 
+    def ask(self, plan: CallPlan, attempt: int, asked: Entry | None = None) -> tuple[Entry, Decision]:
+        """Reserve for an attempt: the line of the book, new unless it was ``asked`` for before, and what is decided."""
+        entry = replace(asked or self.entry(plan, attempt), at=self.parts.clock())
+        return entry, self.reserve(plan, entry)
+
     def reserve(self, plan: CallPlan, entry: Entry) -> Decision:
         """Hold the entry's charge, or say what is in the way. Who has to wait keeps its place until ``withdraw``."""
-        lease = self.parts.clock() + self.timeout + GRACE
-        decision = self.parts.ledger.reserve(replace(entry, lease_until=lease), self._accounts(plan), self.id)
+        held = replace(entry, lease_until=self.parts.clock() + self.timeout + GRACE)
+        accounts = self._accounts(plan)
+        own = [account for account in accounts if account.limit.window == "call"]
+        shared = [account for account in accounts if account.limit.window != "call"]
+        decision = self.tab.admit(held, own, lambda: self.parts.ledger.reserve(held, shared, self.id))
         if isinstance(decision, Admitted):
             self.levels = decision.levels
         return decision
@@ -123,21 +140,29 @@ class Booking:
         return why_it_waits(wait, kernels_on(wait.level.account, lately))
 
     def limits_known(self, plan: CallPlan) -> bool:
-        """Whether anything is known of the provider's own limits."""
-        return bool(self.parts.learning.limits(plan.model, self._scopes(plan)["key"]))
+        """Whether anything is known of the provider's own limits, as of the last look."""
+        return bool(self.parts.learning.limits_at_hand(plan.model, self._scopes(plan)["key"]))
+
+    def has_news(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> bool:
+        """Whether the start of the reply says what the book does not know: see ``started`` and ``revise``."""
+        started = outcome.started
+        if started is None:
+            return False
+        return self._now_expected(plan, entry, outcome) != entry.charge.expected or self.parts.learning.is_news(
+            plan.model, entry.key, _rates(plan, started)
+        )
 
     def started(self, plan: CallPlan, entry: Entry, started: Started) -> None:
         """Keep what the reply's start states of the provider's limits, if that is news; a new one gets its account."""
-        learning = self.parts.learning
-        if learning.stated(plan, entry, started.rates, self._accounts(plan)):
+        learning, rates = self.parts.learning, _rates(plan, started)
+        if learning.stated(plan, entry, rates, self._accounts(plan)):
             accounts = self._accounts(plan)
             self.parts.ledger.levels(accounts)
-            learning.lower(plan, entry, started.rates, accounts)
+            learning.lower(plan, entry, rates, accounts)
 
     def revise(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Entry:
         """Let the running attempt stand for what is known of it by now; a shorter input makes room for others."""
-        stated = outcome.started.usage if outcome.started is not None else None
-        expected = revised_use(plan.model.protocol, entry.charge.expected, stated, outcome.produced)
+        expected = self._now_expected(plan, entry, outcome)
         if expected == entry.charge.expected:
             return entry
         self.parts.ledger.expect(entry.id, expected)
@@ -150,6 +175,7 @@ class Booking:
         ended = settle_entry(entry, booked, outcome, self.parts.counter(plan.model), self.parts.clock())
         ended = replace(ended, first_token=first_token)
         self.entries.append(ended)
+        self.tab.end(ended)
         self.refusals += isinstance(outcome.error, RateLimited)
         lessons = self.parts.learning.lessons(plan, ended, outcome, self._accounts(plan))
         (self.parts.ledger.release if ended.state == "released" else self.parts.ledger.settle)(ended, lessons)
@@ -158,11 +184,25 @@ class Booking:
 
     def alarms(self, plan: CallPlan) -> tuple[str, ...]:
         """What a reader must look at now that the call has ended, a line each."""
+        return (*self.remarks(), *(self.warnings(plan) if self.may_warn else ()))
+
+    def remarks(self) -> tuple[str, ...]:
+        """The alarms that the last attempt gives by itself."""
         ended = self.entries[-1]
-        found = [overrun(ended), long_answer(ended.usage.output_tokens)]
-        if any(_may_warn(level, ended.used.ceiling) for level in self.levels):
-            found += warnings_of(self.levels, self.parts.ledger.levels(self._accounts(plan)))
-        return tuple(filter(None, found))
+        return tuple(filter(None, (overrun(ended), long_answer(ended.usage.output_tokens))))
+
+    @property
+    def may_warn(self) -> bool:
+        """Whether the last attempt can have taken a budget past its warning share."""
+        used = self.entries[-1].used.ceiling
+        return any(_may_warn(level, used) for level in self.levels)
+
+    def warnings(self, plan: CallPlan) -> tuple[str, ...]:
+        """The budgets that passed their warning share. The call is settled: it does not fail with this look."""
+        try:
+            return warnings_of(self.levels, self.parts.ledger.levels(self._accounts(plan)))
+        except LedgerError as error:
+            return (f"Whether a budget is near its end could not be seen: {error}",)
 
     def outlook(self, plan: CallPlan) -> float | None:
         """Seconds the plan would wait now; None if it would be refused. Takes nothing."""
@@ -170,6 +210,10 @@ class Booking:
         if isinstance(decision, Refused):
             return None
         return decision.seconds if isinstance(decision, Wait) else 0.0
+
+    def _now_expected(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Amounts:
+        stated = outcome.started.usage if outcome.started is not None else None
+        return revised_use(plan.model.protocol, entry.charge.expected, stated, outcome.produced)
 
     def _expected(self, plan: CallPlan) -> Amounts:
         tokens, protocol = plan.input_tokens, plan.model.protocol
@@ -189,8 +233,14 @@ class Booking:
         return {**scopes, "key": self.key or scopes["key"]}
 
 
+def _rates(plan: CallPlan, started: Started) -> tuple[RateState, ...]:
+    """What the reply's start states of its limits, as far as the call does not refute it."""
+    return credible(started.rates, started.usage or Usage(input_tokens=int(plan.input_tokens)))
+
+
 def _may_warn(level: Level, used: Amounts) -> bool:
     """Whether the level can have passed its warning share since a call that used so much was admitted."""
     limit = level.account.limit
+    share = limit.amount * limit.warn_percent
     most = level.spent + level.held + (used.of(limit.unit) or 0)
-    return limit.full == "refuse" and limit.window != "call" and most * 100 >= limit.amount * limit.warn_percent
+    return limit.full == "refuse" and level.spent * 100 < share <= most * 100

@@ -49,6 +49,7 @@ from tokmagic.parts import Parts
 from tokmagic.recall import Recall
 from tokmagic.sending import Attempt
 from tokmagic.shield import to_the_end
+from tokmagic.tab import Tab
 
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
@@ -123,6 +124,10 @@ class Passage:
         """Of the call, in the book and in every display."""
         return self._booking.id
 
+    def share(self, tab: Tab) -> None:
+        """Let limits per call bound this one and others that are made for the same call together."""
+        self._booking.tab = tab
+
     async def run(self) -> AsyncGenerator[Event]:
         """Plan, reserve, send, settle; again where that helps. The last event is ``Completed``."""
         try:
@@ -173,6 +178,8 @@ class Passage:
             except FINAL as error:
                 if following is None or self._outcome.began:
                     raise
+                self._outcome = Outcome()
+                self._booking.refusals = 0
                 self._instead_of.append(name or "the default model")
                 yield Notice(f"{self._instead_of[-1]} failed, {following} is asked instead. {error}")
             else:
@@ -235,7 +242,7 @@ class Passage:
     async def _attempts(self, plan: CallPlan) -> AsyncGenerator[Event]:
         policy = RetryPolicy()
         lane = self._parts.lane(plan.model, asyncio.get_running_loop())
-        if await to_the_end(self._booking.limits_known, plan):
+        if self._booking.limits_known(plan):
             lane.gate.open()
         for number in count(1):
             attempt = Attempt(self._booking, plan, number, lane, self._since, self._tightened)
@@ -270,7 +277,7 @@ class Passage:
 
     def _ended(self) -> Reply | None:
         """What came of it; None if nothing was sent, or it failed before a word of the answer had come."""
-        plan, duration = self._plan, self._parts.clock() - self._since
+        plan, duration = self._plan, max(0.0, self._parts.clock() - self._since)
         if self._recalled is not None:
             return replayed(self._recalled, self.id, duration)
         booked = [entry for entry in self._booking.entries if entry.state != "released"]

@@ -52,6 +52,16 @@ class Learning:
         note = self._note(learned.note_name(key, model.name))
         return learned.known_limits(model, learned.limits_of(note, model.name, self._clock()))
 
+    def limits_at_hand(self, model: Model, key: str) -> tuple[Limit, ...]:
+        """The same by the last look at the notes; takes no time."""
+        note = self._notes.get(learned.note_name(key, model.name), "")
+        return learned.known_limits(model, learned.limits_of(note, model.name, self._clock()))
+
+    def is_news(self, model: Model, key: str, states: Sequence[RateState]) -> bool:
+        """Whether a limit that is stated differs from what is known of it at hand."""
+        amounts = {limit.unit: limit.amount for limit in self.limits_at_hand(model, key)} if states else {}
+        return any(state.limit is not None and amounts.get(state.unit) != state.limit for state in states)
+
     def stated(self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account]) -> bool:
         """Whether what a reply states of its limits is news; then it is kept at once, for the calls that wait."""
         found = learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, self._clock())
@@ -74,7 +84,7 @@ class Learning:
             needed = ended.charge.expected
             found = learned.learn_refusal(plan.model.name, ended.key, error, needed, accounts, now)
         else:
-            states = outcome.started.rates if outcome.started is not None else ()
+            states = learned.credible(outcome.started.rates if outcome.started is not None else (), ended.usage)
             rates = learned.learn_rates(plan.model.name, ended.key, states, accounts, ended.at, now)
             found = learned.together(rates, Lessons(_of_usage(plan, ended)))
         self._take(found)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, suppress
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from anyio import to_thread
 from tokmagic.booking import Booking
 from tokmagic.core.affording import lowered, lowering
 from tokmagic.core.book import Entry
-from tokmagic.core.errors import ProviderError, StreamBroken
+from tokmagic.core.errors import LedgerError, ProviderError, StreamBroken
 from tokmagic.core.events import Connecting, Event, Finished, Notice, Started, StreamEvent, Waiting
 from tokmagic.core.limits import Admitted, Decision, Refused, Wait
 from tokmagic.core.planning import CallPlan
@@ -52,6 +52,8 @@ class Attempt:
         self._lane = lane
         self._since = since
         self._first_token: float | None = None
+        self._tightened = False
+        self._asked: Entry | None = None
         self._entry: Entry | None = None
 
     async def run(self) -> AsyncGenerator[Event]:
@@ -75,14 +77,16 @@ class Attempt:
             async with aclosing(self._settled(provider)) as events:
                 async for event in events:
                     yield event
-        for alarm in await to_the_end(self._booking.alarms, self.plan):
-            yield Notice(alarm)
+        for remark in self._booking.remarks():
+            yield Notice(remark)
+        if self._booking.may_warn:
+            for warning in await to_the_end(self._booking.warnings, self.plan):
+                yield Notice(warning)
 
     async def _settled(self, provider: Provider) -> AsyncGenerator[Event]:
         """Reserve and send; however that ends, the book is told."""
         try:
-            entry = await to_the_end(self._booking.entry, self.plan, self._number)
-            for step in (self._reserve(entry), self._send(provider)):
+            for step in (self._reserve(), self._send(provider)):
                 async with aclosing(step) as events:
                     async for event in events:
                         yield event
@@ -93,14 +97,14 @@ class Attempt:
             await to_the_end(self._settle)
             self._lane.turns.wake()
 
-    async def _reserve(self, entry: Entry) -> AsyncGenerator[Event]:
+    async def _reserve(self) -> AsyncGenerator[Event]:
         """Hold what the attempt needs; where a limit has less left than the longest answer, ask for a shorter one."""
         decision: Decision = Admitted()
         with self._lane.turns.place(self._booking.id) as place:
             try:
-                while not isinstance(decision := await self._ask(entry), Admitted):
+                while not isinstance(decision := await self._ask(), Admitted):
                     if isinstance(decision, Refused):
-                        entry = await self._fit(entry, decision)
+                        await self._fit(decision)
                         continue
                     yield Waiting(decision.seconds, await to_the_end(self._booking.why_it_waits, decision))
                     with self._booking.pause():
@@ -108,29 +112,29 @@ class Attempt:
             finally:
                 if isinstance(decision, Wait):
                     await to_the_end(self._booking.withdraw)
-        if self._number == 1 and (said := lowering(self.plan)):
+        if (said := lowering(self.plan)) and said != self._booking.said:
+            self._booking.said = said
             yield Notice(said)
 
-    async def _ask(self, entry: Entry) -> Decision:
-        decision: Decision = await to_the_end(self._booking.reserve, self.plan, entry)
+    async def _ask(self) -> Decision:
+        entry, decision = await to_the_end(self._booking.ask, self.plan, self._number, self._asked)
+        self._asked = entry
         if isinstance(decision, Admitted):
             self._entry = entry
         return decision
 
-    async def _fit(self, entry: Entry, refused: Refused) -> Entry:
-        """The entry of a plan that may pass the limit: bounded more tightly, else with a shorter answer."""
-        tight = await self._tighten(self.plan)
-        if tight is None:
-            return self._lower(entry, refused)
-        self.plan = tight
-        return await to_the_end(self._booking.entry, tight, self._number)
-
-    def _lower(self, entry: Entry, refused: Refused) -> Entry:
-        shorter = lowered(replace(self.plan, charge=entry.charge), refused)
-        if shorter is None:
+    async def _fit(self, refused: Refused) -> None:
+        """Plan what may pass the limit: bounded more tightly, which is tried once, else with a shorter answer."""
+        tight = None if self._tightened else await self._tighten(self.plan)
+        self._tightened = True
+        if tight is not None:
+            self.plan, self._asked = tight, None
+            return
+        asked = self._asked
+        shorter = lowered(replace(self.plan, charge=asked.charge), refused) if asked is not None else None
+        if asked is None or shorter is None:
             raise refusal(refused, self.plan.model)
-        self.plan = shorter
-        return replace(entry, charge=shorter.charge)
+        self.plan, self._asked = shorter, replace(asked, charge=shorter.charge)
 
     async def _send(self, provider: Provider) -> AsyncGenerator[Event]:
         self.outcome.sent = True
@@ -155,26 +159,30 @@ class Attempt:
             ) from None
 
     async def _follow(self, event: StreamEvent) -> None:
-        """Let the book know what is known by now: what the service states, and an answer longer than expected."""
+        """Pace the others by what is known by now. A book that fails here fails the call when it settles."""
+        with suppress(LedgerError):
+            await self._tell(event)
+
+    async def _tell(self, event: StreamEvent) -> None:
+        """Let the book know what the service states, and of an answer that is longer than expected."""
         if isinstance(event, Started):
             self._lane.gate.open()
-            if await to_the_end(self._started, event):
+            if self._entry is not None and self._booking.has_news(self.plan, self._entry, self.outcome):
+                await to_the_end(self._started, self._entry, event)
                 self._lane.turns.wake()
         elif self._first_token is None and self.outcome.began:
             self._first_token = self._booking.parts.clock() - self._since
         elif self._entry is not None and self.outcome.produced > self._entry.charge.expected.output_tokens:
             await to_the_end(self._revise)
 
-    def _started(self, event: Started) -> bool:
-        """Whether others may have more room now."""
-        if self._entry is not None and event.rates:
-            self._booking.started(self.plan, self._entry, event)
-        return self._revise()
+    def _started(self, entry: Entry, event: Started) -> None:
+        if event.rates:
+            self._booking.started(self.plan, entry, event)
+        self._revise()
 
-    def _revise(self) -> bool:
-        """Whether the attempt stands for something else now."""
-        known, self._entry = self._entry, self._entry and self._booking.revise(self.plan, self._entry, self.outcome)
-        return self._entry is not known
+    def _revise(self) -> None:
+        """Let the attempt stand for what is known of it by now."""
+        self._entry = self._entry and self._booking.revise(self.plan, self._entry, self.outcome)
 
     def _settle(self) -> None:
         if self._entry is not None:

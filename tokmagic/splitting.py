@@ -35,6 +35,7 @@ from tokmagic.core.splitting import Splitting, split_call
 from tokmagic.corridor import Passage, Quote
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
+from tokmagic.tab import Tab
 
 T = TypeVar("T")
 #: Makes the passage of one call of these messages with these options.
@@ -69,6 +70,7 @@ class SplitPassage:
         self._options: CallOptions = {**options, "truncate": OTHERWISE}
         self._messages = messages
         self._passages: list[Passage] = []
+        self._tab = Tab()
         self._answers: list[str] = []
         self._answering: Passage | None = None
         self._failed = False
@@ -148,8 +150,7 @@ class SplitPassage:
 
     async def _ask(self, messages: tuple[Message, ...], options: CallOptions, told: _Told) -> str:
         """The answer to one part."""
-        passage = self._make(messages, options)
-        self._passages.append(passage)
+        passage = self._joined(messages, options)
         async with aclosing(passage.run()) as events:
             async for event in events:
                 if isinstance(event, _TOLD):
@@ -163,14 +164,20 @@ class SplitPassage:
 
     async def _last(self, messages: tuple[Message, ...]) -> AsyncGenerator[Event]:
         """The call that answers."""
-        passage = self._answering = self._make(messages, self._options)
-        self._passages.append(passage)
+        passage = self._answering = self._joined(messages, self._options)
         async with aclosing(passage.run()) as events:
             async for event in events:
                 if self._first_token is None and isinstance(event, _SAID):
                     self._first_token = self._parts.clock() - self._began
                 if not isinstance(event, Completed):
                     yield event
+
+    def _joined(self, messages: tuple[Message, ...], options: CallOptions) -> Passage:
+        """The passage of one of the calls; limits per call bound them all together."""
+        passage = self._make(messages, options)
+        passage.share(self._tab)
+        self._passages.append(passage)
+        return passage
 
     def _close(self) -> None:
         receipts = [passage.reply.receipt for passage in self._passages if passage.reply is not None]

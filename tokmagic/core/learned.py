@@ -17,6 +17,7 @@ from .errors import ProviderError
 from .limits import MAX_AMOUNT, Account, Amounts, Limit, Unit, rate
 from .models import Model
 from .rates import RateState
+from .usage import Usage
 
 UNITS: tuple[Unit, ...] = ("requests", "input_tokens", "output_tokens", "tokens")
 #: Seconds after which a limit that is not stated any more is forgotten.
@@ -55,6 +56,13 @@ def revised(note: str, states: Iterable[RateState], now: float) -> str:
         if state.limit is not None and _by_minute(state):
             known[state.unit] = (state.limit, now)
     return json.dumps({unit: {"amount": amount, "seen": round(seen)} for unit, (amount, seen) in known.items()})
+
+
+def credible(states: Iterable[RateState], used: Usage) -> tuple[RateState, ...]:
+    """Without the limits that a call which passed them refutes: it ``used`` more at once than they give a minute."""
+    read = used.input_tokens - used.cache_read_tokens
+    passed = Amounts(1, read, used.output_tokens, read + used.output_tokens)
+    return tuple(state for state in states if state.limit is None or state.limit >= (passed.of(state.unit) or 0))
 
 
 def learn_rates(

@@ -6,8 +6,8 @@ worst.
 
 What the service's own tools cost is not in the usage that it states: the cost of a call with them is ``at least``.
 A reply that states no usage, or was stopped by hand, is booked at what was counted of it: ``at least``. Where the model
-thinks unseen, what can be counted says next to nothing of what was produced, so then too the ceiling is kept, until
-somebody who has seen the bill releases it.
+thinks unseen, or was to answer in one piece, what can be counted says next to nothing of what was produced, so then too
+the ceiling is kept, until somebody who has seen the bill releases it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
     error = outcome.error
     if not outcome.sent or (error is not None and not error.may_have_run):
         return replace(entry, state="released", settled_at=at, error=str(error or "not sent"))
-    if error is not None or (_usage_stated(outcome) is None and _thinks_unseen(plan)):
+    if error is not None or (_usage_stated(outcome) is None and (_thinks_unseen(plan) or _unseen(plan, outcome))):
         return _at_ceiling(entry, plan, outcome, at)
     usage, quality = _usage(plan, outcome, counter)
     answer = outcome.partial()
@@ -123,13 +123,23 @@ def _at_ceiling(entry: Entry, plan: CallPlan, outcome: Outcome, at: float) -> En
         play=plan.model.play,
         stop_reason=outcome.partial().stop_reason,
         request_id=request_id or (outcome.started.id if outcome.started else ""),
-        error=str(error or "no usage stated by a model that thinks unseen"),
+        error=str(error or _why_unseen(plan)),
         duration=at - entry.at,
     )
 
 
 def _usage_stated(outcome: Outcome) -> Usage | None:
     return outcome.answer.usage if outcome.answer is not None else None
+
+
+def _why_unseen(plan: CallPlan) -> str:
+    who = "by a model that thinks unseen" if plan.request.stream else "before it ended, of a reply in one piece"
+    return f"no usage stated {who}"
+
+
+def _unseen(plan: CallPlan, outcome: Outcome) -> bool:
+    """Whether the answer, asked for in one piece, may be on its way: the service writes it whole, whoever listens."""
+    return not plan.request.stream and outcome.started is None
 
 
 def _thinks_unseen(plan: CallPlan) -> bool:
