@@ -18,6 +18,7 @@ from tokmagic.core.affording import lowered, lowering
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import LedgerError, ProviderError, StreamBroken
 from tokmagic.core.events import Connecting, Event, Finished, Notice, Started, StreamEvent, Waiting
+from tokmagic.core.lifecycle import explain_retired
 from tokmagic.core.limits import Admitted, Decision, Refused, Wait
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.receipts import refusal, why_it_queues
@@ -91,6 +92,7 @@ class Attempt:
                     async for event in events:
                         yield event
         except ProviderError as error:
+            explain_retired(error, self.plan.model)
             self.outcome.error = error
             raise
         finally:
