@@ -76,7 +76,7 @@ _HOMES = {
         "TokmagicError",
         "UnknownModel",
     ),
-    "tokmagic.core.messages": ("Image", "Message", "Text"),
+    "tokmagic.core.messages": ("Document", "Image", "Message", "Text"),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),
     "tokmagic.guarding": ("guard",),

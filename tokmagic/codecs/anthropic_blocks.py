@@ -11,12 +11,13 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
 
 from . import Json, WireError
+from .anthropic_documents import encode_document
 from .wire import Node, Path, compact_json, inner, object_or_wrapped, parse_json, tokens
 
 FAMILY = "anthropic"
@@ -69,8 +70,8 @@ def encode_part(part: Part) -> Json | None:
     match part:
         case Text():
             return {"type": "text", "text": part.text} if part.text.strip() else None
-        case Image():
-            return {"type": "image", "source": _image_source(part)}
+        case Image() | Document():
+            return _shown(part)
         case Reasoning():
             return _thinking(part)
         case ToolCall():
@@ -79,6 +80,12 @@ def encode_part(part: Part) -> Json | None:
             return _tool_result(part)
         case Compaction():
             return _compaction(part)
+
+
+def _shown(part: Image | Document) -> Json:
+    if isinstance(part, Document):
+        return encode_document(part)
+    return {"type": "image", "source": _image_source(part)}
 
 
 def _image_source(image: Image) -> Json:

@@ -29,6 +29,7 @@ from tokmagic.core.messages import (
 
 from .anthropic_blocks import MESSAGES, decode_block
 from .anthropic_caching import is_marked
+from .anthropic_documents import decode_document
 from .wire import Node
 
 _MODELLED = frozenset({"model", "max_tokens", "messages", "system", "temperature", "stop_sequences", "tools", "stream"})
@@ -134,6 +135,8 @@ def _part(block: Node, role: Role) -> Part:
             return _text_block(block)
         case "image", "user":
             return _image(block)
+        case "document", "user":
+            return decode_document(block)
         case "tool_result", "user":
             return _tool_result(block)
         case (("thinking" | "redacted_thinking" | "tool_use"), "assistant"):

@@ -12,7 +12,9 @@ from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic.core.messages import Compaction, Effort, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.documents import text_of
+from tokmagic.core.errors import RequestRejected
+from tokmagic.core.messages import Compaction, Document, Effort, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
@@ -121,8 +123,8 @@ def _user(parts: tuple[Part, ...]) -> Iterable[Json]:
     shown = [
         image for part in parts if isinstance(part, ToolResult) for image in part.parts if isinstance(image, Image)
     ]
-    said = [*shown, *(part for part in parts if isinstance(part, Text | Image | Compaction))]
-    if not any(isinstance(part, Image) for part in said):
+    said = [*shown, *(part for part in parts if isinstance(part, Text | Image | Document | Compaction))]
+    if not any(isinstance(part, Image | Document) for part in said):
         if text := _joined(parts):
             yield {"role": "user", "content": text}
     elif content := [piece for part in said if (piece := _content(part)) is not None]:
@@ -134,13 +136,35 @@ def _content(part: Part) -> Json | None:
         case Text() | Compaction():
             return {"type": "text", "text": part.text} if part.text else None
         case Image():
-            return {"type": "image_url", "image_url": {"url": part.url or _data_url(part)}}
+            return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
+        case Document():
+            return _file(part)
         case _:
             return None
 
 
-def _data_url(image: Image) -> str:
-    return f"data:{image.media_type};base64,{b64encode(image.data).decode('ascii')}"
+def _file(document: Document) -> Json:
+    text = text_of(document)
+    if document.url:
+        raise RequestRejected("Chat Completions takes no document by its address: give its bytes.")
+    if text is not None:
+        return {"type": "text", "text": titled(document, text)}
+    return {"type": "file", "file": file_fields(document)}
+
+
+def file_fields(document: Document) -> Json:
+    """A PDF as OpenAI's protocols carry it; they demand a name."""
+    return {"filename": document.title or "document.pdf", "file_data": data_url(document)}
+
+
+def titled(document: Document, text: str) -> str:
+    """A document's text under its title, where a protocol has no place for either."""
+    return f"{document.title}\n\n{text}" if document.title else text
+
+
+def data_url(shown: Image | Document) -> str:
+    """The bytes of an image or document in an address."""
+    return f"data:{shown.media_type};base64,{b64encode(shown.data).decode('ascii')}"
 
 
 def _joined(parts: Iterable[Part]) -> str:

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
-from tokmagic.core.messages import Part, ToolCall
+from tokmagic.core.messages import Compaction, Part, ToolCall
 from tokmagic.core.replies import Answer, StopReason
 
 from . import Json, WireError
 from .chat_messages import CHAT, decode_served
 from .failures import failure
-from .responses_items import decode_items, decode_usage, encode_usage, output_items
-from .wire import Node, inner
+from .responses_items import FAMILY, decode_items, decode_usage, encode_usage, output_items
+from .wire import Node, compact_json, inner
 
 #: Why a response is incomplete; any other reason is unknown to us.
 INCOMPLETE_REASONS: Mapping[str, StopReason] = {"max_output_tokens": "max_tokens", "content_filter": "refusal"}
@@ -84,6 +84,8 @@ def decode_answer(body: Any) -> Answer:
     if isinstance(body, Mapping) and body.get("error"):
         raise gave_up(failure(200, body, {}))
     root = Node(body, (), CHAT)
+    if isinstance(body, Mapping) and body.get("object") == "response.compaction":
+        return _compacted(root)
     try:
         status, model, id = root.field("status").text(), root.field("model").text(), root.field("id").text()
         parts, refused = decode_items(root.field("output"))
@@ -95,6 +97,17 @@ def decode_answer(body: Any) -> Answer:
         raise MalformedReply(f"The reply is not over: its status is {status!r:.40}.")
     reason = _stop_reason(status, body, parts, refused)
     return Answer(parts, decode_usage(body.get("usage")), reason, model, id, decode_served(body))
+
+
+def _compacted(root: Node) -> Answer:
+    """The item that stands for what was compacted; the user's own words come back beside it, and are known here."""
+    try:
+        items = [item for item in root.field("output").items() if item.field("type").text() == "compaction"]
+        id = root.field("id").text()
+    except WireError as error:
+        raise MalformedReply(f"The reply is no compaction: {error.message}") from None
+    parts = tuple(Compaction("", FAMILY, compact_json(item.value)) for item in items)
+    return Answer(parts, decode_usage(root.fields().get("usage")), "compaction", id=id)
 
 
 def gave_up(error: ProviderError) -> ProviderError:

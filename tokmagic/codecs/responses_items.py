@@ -6,15 +6,16 @@ encrypted content, because nothing is stored there for us. An item that core has
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from tokmagic.core.messages import Compaction, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.documents import text_of
+from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.usage import Usage
 
 from . import Json
+from .chat_messages import data_url, file_fields, titled
 from .turns import Turn
 from .wire import Node, compact_json, inner, parse_json, tokens
 
@@ -33,7 +34,7 @@ def input_items(turn: Turn) -> list[Json]:
 
 
 def _is_content(part: Part) -> bool:
-    return isinstance(part, Text | Image) or (isinstance(part, Compaction) and part.provider != FAMILY)
+    return isinstance(part, Text | Image | Document) or (isinstance(part, Compaction) and part.provider != FAMILY)
 
 
 def _input_item(part: Part) -> Json | None:
@@ -48,7 +49,7 @@ def _input_item(part: Part) -> Json | None:
             return _own_item(provider, raw) or {"type": "message", "role": "assistant", "content": text}
         case Reasoning(_, _, redacted, provider):
             return _own_item(provider, redacted)
-        case Image():
+        case Image() | Document():
             return None
 
 
@@ -67,9 +68,19 @@ def _content(parts: Iterable[Part]) -> str | list[Json]:
 
 def _piece(part: Part) -> Json:
     if isinstance(part, Image):
-        url = part.url or f"data:{part.media_type};base64,{b64encode(part.data).decode('ascii')}"
-        return {"type": "input_image", "detail": "auto", "image_url": url}
+        return {"type": "input_image", "detail": "auto", "image_url": part.url or data_url(part)}
+    if isinstance(part, Document):
+        return _file(part)
     return {"type": "input_text", "text": getattr(part, "text", "")}
+
+
+def _file(document: Document) -> Json:
+    text = text_of(document)
+    if document.url:
+        return {"type": "input_file", "file_url": document.url}
+    if text is not None:
+        return {"type": "input_text", "text": titled(document, text)}
+    return {"type": "input_file", **file_fields(document)}
 
 
 def output_items(parts: Iterable[Part], id: str, status: str) -> list[Json]:

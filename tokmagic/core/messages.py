@@ -17,6 +17,8 @@ from .errors import InvalidPrompt
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
+#: What a document may be.
+PDF, PLAIN = "application/pdf", "text/plain"
 #: How much a model is asked to think.
 Effort: TypeAlias = Literal["off", "low", "medium", "high"]
 EFFORTS: tuple[Effort, ...] = ("off", "low", "medium", "high")
@@ -43,6 +45,16 @@ class Image:
 
     media_type: str = ""
     data: bytes = b""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A PDF or a plain text (in UTF-8), by its bytes or by the address of a PDF; ``title`` is told to the model."""
+
+    data: bytes = b""
+    media_type: str = PDF
+    title: str = ""
     url: str = ""
 
 
@@ -87,7 +99,7 @@ class Compaction:
     raw: str = ""
 
 
-Part: TypeAlias = Text | Image | Reasoning | ToolCall | ToolResult | Compaction
+Part: TypeAlias = Text | Image | Document | Reasoning | ToolCall | ToolResult | Compaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +167,9 @@ class Request:
         return tuple(m for m in self.messages if m.role != "system")
 
 
-def user(text: str, *images: Image) -> Message:
-    """A user's message of ``text``, with the images in front of it."""
-    return Message("user", (*images, Text(text)))
+def user(text: str, *shown: Image | Document) -> Message:
+    """A user's message of ``text``, with images and documents in front of it."""
+    return Message("user", (*shown, Text(text)))
 
 
 def assistant(text: str) -> Message:

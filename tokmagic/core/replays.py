@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from .messages import Compaction, Image, Message, Reasoning, Text, ToolCall, ToolResult
+from .messages import Compaction, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult
 from .money import Cost
 from .planning import Wishes
 from .replies import Answer, Cut, Receipt, Reply, StopReason
@@ -30,7 +30,21 @@ WHOLE: frozenset[StopReason] = frozenset(
 _KIND, _BYTES = "_", "bytes"
 _KINDS = {
     kind.__name__: kind
-    for kind in (Answer, Compaction, Cost, Cut, Image, Reasoning, Receipt, Reply, Text, ToolCall, ToolResult, Usage)
+    for kind in (
+        Answer,
+        Compaction,
+        Cost,
+        Cut,
+        Document,
+        Image,
+        Reasoning,
+        Receipt,
+        Reply,
+        Text,
+        ToolCall,
+        ToolResult,
+        Usage,
+    )
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from .messages import Compaction, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult, user
+from .messages import Compaction, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult, user
 
 #: What a summary begins with, so that a model knows what it reads.
 SUMMARY_HEAD = "Summary of the earlier conversation, which it replaces:"
@@ -79,14 +79,20 @@ def _told(message: Message) -> str:
     return "\n".join(filter(None, map(_words, message.parts)))
 
 
+def _shown(part: Image | Document) -> str:
+    if isinstance(part, Image):
+        return "(an image)"
+    return f"(a document: {part.title})" if part.title else "(a document)"
+
+
 def _words(part: Part) -> str:
     match part:
         case Text(text):
             return text
         case Compaction(text):
             return f"(summary of what came before)\n{text}" if text else ""
-        case Image():
-            return "(an image)"
+        case Image() | Document():
+            return _shown(part)
         case ToolCall(_, name, arguments):
             return f"(calls {name} with {arguments})"
         case ToolResult(_, parts, is_error):

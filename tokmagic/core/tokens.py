@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from .counters import PLAIN_CHAT, Counter, Tally
+from .documents import PER_PAGE, UNBOUNDED, pages_of, text_of
 from .images import COMMON, image_size
-from .messages import Compaction, Image, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
+from .messages import Compaction, Document, Image, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
 
 #: Where nothing else is published: tokens around a message or tool, those that open the reply, a large image.
 PER_MESSAGE = PLAIN_CHAT.user
@@ -125,8 +126,8 @@ def _part_tally(part: Part, counter: Counter) -> Tally:
     match part:
         case Text(text):
             return counter.count(text), 0
-        case Image():
-            return _loose(counter.chat.images.tokens(image_size(part)))
+        case Image() | Document():
+            return _loose(_shown(part, counter))
         case Reasoning(text, _, redacted):
             return _loose(counter.count(text) + _opaque(redacted))
         case ToolCall(id, name, arguments):
@@ -137,6 +138,13 @@ def _part_tally(part: Part, counter: Counter) -> Tally:
             return _loose(counter.count(text) if text else _opaque(raw))
         case _:
             assert_never(part)
+
+
+def _shown(part: Image | Document, counter: Counter) -> int:
+    if isinstance(part, Image):
+        return counter.chat.images.tokens(image_size(part))
+    said = text_of(part)
+    return pages_of(part) * PER_PAGE if said is None else counter.count(part.title + said)
 
 
 def _opaque(content: str) -> int:
@@ -153,6 +161,11 @@ def _part_bound(part: Part, counter: Counter) -> int:
             texts: tuple[str, ...] = (text,)
         case Image():
             return MOST_PER_PART + MOST_PER_IMAGE
+        case Document():
+            said = text_of(part)
+            if said is None:
+                return UNBOUNDED
+            texts = (part.title, said)
         case Reasoning(text, signature, redacted):
             texts = (text, signature, redacted)
         case ToolCall(id, name, arguments):
