@@ -316,7 +316,7 @@ def test_a_budget_ends_a_run_with_a_reply_that_says_so(parts, every):
     first, last = every(parts, tools=[add], limits=["1 requests/session"])
     assert first.tool_calls
     assert last.stop_reason == "budget"
-    assert "1 requests/session has 0 requests left" in str(last)
+    assert str(last).startswith("The run of tools ended after 1 turn. 1 requests/session has 0 requests left")
     assert "nothing was sent" in str(last)
     assert last.cost.nanousd == 0
     assert "ended before the model was done: a limit" in last.receipt.badges
@@ -375,6 +375,25 @@ def test_limits_of_a_run_do_not_outlive_it(scripted):
     parts = scripted(calls(("add", '{"a":1,"b":1}')), said(), said("Later."))
     Client("demo/claude", parts=parts).run_tools("Go.", tools=[add], limits=["2 requests/call"]).until_done()
     assert Client("demo/claude", parts=parts).send("And now?").text == "Later."
+
+
+def test_a_service_that_uses_an_id_again_has_each_of_its_calls_run(scripted, every):
+    parts = scripted(calls(("add", '{"a":1,"b":1}')), calls(("add", '{"a":2,"b":2}')), said())
+    every(parts, "Go.", tools=[add])
+    assert [text_of(result) for result in results(parts.requests[2])] == ["2", "4"]
+
+
+def test_a_question_may_be_asked_in_the_loop_too(scripted, runner):
+    async def confirm(call):
+        await asyncio.sleep(0)
+        return False
+
+    async def go():
+        return await AsyncClient("demo/claude", parts=parts).run_tools("Go.", tools=[add], confirm=confirm).until_done()
+
+    parts = scripted(calls(("add", '{"a":1,"b":1}')), said())
+    runner.run(go())
+    assert "did not allow" in text_of(results(parts.requests[1])[0])
 
 
 def test_the_response_can_be_looked_at_and_is_computed_once(scripted):

@@ -185,7 +185,8 @@ class ToolRun:
     def refused(self, error: BudgetExceeded) -> Reply:
         """The reply of a run that a limit ended after its first turn."""
         last = self.replies[-1].receipt
-        text = f"The run of tools ended after {len(self.replies):,} turns. {error}"
+        turns = f"{len(self.replies):,} turn{'s' * (len(self.replies) > 1)}"
+        text = f"The run of tools ended after {turns}. {error}"
         receipt = replace(
             last,
             call=uuid.uuid4().hex,

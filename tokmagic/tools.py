@@ -15,7 +15,7 @@ from typing import Any, cast
 from tokmagic.allowance import Allowance
 from tokmagic.answering import Toolbox
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, TokmagicError
-from tokmagic.core.events import Completed, Event, Notice
+from tokmagic.core.events import Completed, Event
 from tokmagic.core.limits import Limit
 from tokmagic.core.messages import Message, Tool
 from tokmagic.core.models import Model
@@ -53,7 +53,6 @@ class Turn:
             if not self._run.replies:
                 raise
             self.reply = self._run.refused(error)
-            yield Notice(self.reply.text)
         if self.reply is not None:
             yield Completed(self.reply)
 
