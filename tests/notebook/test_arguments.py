@@ -38,6 +38,11 @@ def test_every_option_has_its_field() -> None:
     assert (options.estimate, options.confirm_above, options.stream) == (True, 250_000_000, False)
 
 
+def test_thinking_is_asked_for_in_words_or_tokens() -> None:
+    assert parse_cell(PARSER, "--reasoning high").reasoning == "high"
+    assert parse_cell(PARSER, "--reasoning 4,096").reasoning == 4_096
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -50,6 +55,9 @@ def test_every_option_has_its_field() -> None:
         ("--temperature=-0.5", "finite number of 0 or more, not '-0.5'"),
         ("--temperature -1", "finite number of 0 or more, not '-1'"),
         ("--temperature hot", "finite number of 0 or more, not 'hot'"),
+        ("--reasoning much", "whole number of 1024 or more, not 'much'"),
+        ("--reasoning 100", "whole number of 1024 or more, not '100'"),
+        ("--system sk-ant-api03-0123456789abcdef", "looks like a key: a key comes from the environment"),
         ("--max-tokens 0", "whole number of 1 or more, not '0'"),
         ("--max-tokens -1", "whole number of 1 or more, not '-1'"),
         ("--max-tokens abc", "whole number of 1 or more, not 'abc'"),

@@ -17,6 +17,10 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
 
 from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.messages import EFFORTS, Reasoned
+from tokmagic.core.reasoning import LEAST_BUDGET
+from tokmagic.core.redaction import redact
+from tokmagic.extras import NO_KEYS
 
 if TYPE_CHECKING:
     from tokmagic.core.limits import Limit
@@ -53,6 +57,7 @@ class CellOptions:
     system: str | None = None
     max_tokens: int | None = None
     temperature: float | None = None
+    reasoning: Reasoned | None = None
     thread: str | None = None
     new: bool = False
     compact: str | None = None
@@ -77,6 +82,8 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     Raises:
         ConfigurationError: naming the word that cannot be used and what would do.
     """
+    if redact(line) != line:
+        raise ConfigurationError(f"The first line holds what looks like a key: {NO_KEYS}.")
     name, rest = _target(line)
     words = _split(rest)
     try:
@@ -89,7 +96,9 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     if found.new and not found.thread:
         raise ConfigurationError("--new starts a conversation afresh: name it too, such as --thread talk --new.")
     if (found.confirm_tools or found.max_iterations) and not found.tools:
-        raise ConfigurationError("--confirm-tools and --max-iterations are about tools: name some with --tools f,g.")
+        raise ConfigurationError(
+            "--confirm-tools and --max-iterations are about tools: name some with --tools f,g."
+        )
     return CellOptions(name=name, **_values(found))
 
 
@@ -172,6 +181,11 @@ def _temperature(word: str) -> float:
     return value
 
 
+def _reasoning(word: str) -> Reasoned:
+    effort = next((effort for effort in EFFORTS if word == effort), None)
+    return effort if effort is not None else _whole("--reasoning", LEAST_BUDGET)(word)
+
+
 def _one_of(option: str, known: tuple[str, ...]) -> Callable[[str], str]:
     def convert(word: str) -> str:
         if word not in known:
@@ -206,6 +220,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--system": {"metavar": "TEXT", "help": "the system text"},
     "--max-tokens": {"type": _whole("--max-tokens", 1), "metavar": "N", "help": "bound of the answer, in tokens"},
     "--temperature": {"type": _temperature, "metavar": "X", "help": "0 or more; left to the model if not said"},
+    "--reasoning": {
+        "type": _reasoning,
+        "metavar": "HOW",
+        "help": f"how much to think: {', '.join(EFFORTS)}, or a budget in tokens; left to the model if not said",
+    },
     "--thread": {"metavar": "NAME", "help": "continue the conversation of that name; without it a cell stands alone"},
     "--new": {"action": "store_true", "help": "start the conversation afresh"},
     "--compact": {

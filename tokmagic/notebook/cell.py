@@ -105,6 +105,7 @@ def _call_options(street: Street, options: CellOptions) -> CallOptions:
         "system": options.system if options.system is not None else street.system,
         "max_tokens": options.max_tokens or street.max_tokens,
         "temperature": options.temperature,
+        "reasoning": options.reasoning,
         "thread": _thread(street, options),
         "compact": options.compact,
         "limits": options.limits,
