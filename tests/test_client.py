@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tokmagic import tokenizers
+from tokmagic.catalog import demo_models
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import (
     BudgetExceeded,
@@ -19,7 +21,9 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import Completed, Connecting, Notice, Planned, Started, TextDelta, Truncated, Waiting
 from tokmagic.core.messages import assistant, user
+from tokmagic.core.words import parse_limit
 from tokmagic.parts import Parts
+from tokmagic.server import start_server
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
 
@@ -488,3 +492,13 @@ def test_a_service_is_connected_to_before_anything_is_reserved_so_that_no_bucket
     parts = make_parts(kind=Watched)
     run(AsyncClient("demo/claude", parts=parts).send(PROMPT))
     assert parts.held == ()
+
+
+def test_displays_show_the_limits_that_a_service_stated(make_parts, server, run):
+    limited = [replace(model, rates=(parse_limit("7k input_tokens/minute"),)) for model in demo_models().values()]
+    with start_server(limited, tokenizers.counter) as other:
+        parts = make_parts(server=other)
+        client = AsyncClient("demo/claude", parts=parts)
+        run(client.send(PROMPT))
+        levels = client.snapshot().levels
+    assert "7k input tokens/minute for demo/claude" in [str(level.account.limit) for level in levels]
