@@ -6,6 +6,7 @@ from tests.soak import share
 from tests.test_histories import COUNTERS, TOOL, Histories
 from tokmagic.catalog import demo_models
 from tokmagic.codecs.registry import CODECS
+from tokmagic.codecs.wire import compact_json
 from tokmagic.core.compaction import (
     LEAST_SAVED_PERCENT,
     objection,
@@ -24,6 +25,7 @@ from tokmagic.core.replies import Answer
 from tokmagic.core.summarising import headed
 from tokmagic.core.tokens import count_request
 from tokmagic.server import compaction, rules
+from tokmagic.server.seals import seal
 
 MODELS = [demo_models()[name] for name in ("claude", "gpt", "chat")]
 WAYS = ("server", "summary", "extract")
@@ -73,8 +75,12 @@ def summary_by(way, make, plan, model, tools, counted):
         return Compaction(headed(extract(plan.replaced, plan.summary_tokens, counted.count))), "end"
     if way == "summary":
         return Compaction(headed(text)), ended
-    if model.protocol != "messages" or plan.leading is None:
+    if model.protocol == "chat" or plan.leading is None:
         return None
+    if model.protocol == "responses":
+        accepted(model, plan.leading, tools, counted)
+        item = {"id": "cmp_1", "type": "compaction", "encrypted_content": seal(text)}
+        return Compaction(headed(text), "openai", compact_json(item)), "compaction"
     asked = accepted(model, plan.leading, tools, counted, compaction={"type": "summarize"})
     assert asked.extras == Extras(body={"compaction": {"type": "summarize"}})
     answer = compaction.as_block(Answer((Text(text),), stop_reason=ended))
@@ -98,7 +104,10 @@ def check_kept(before, after, plan, model):
     turns = [message for message in before if message.role != "system"]
     stays += [turns[-1], *[message for message in turns if is_question(message) and not summarises(message)][-1:]]
     assert [message for message in map(same, stays) if message is not None and message not in new] == []
-    assert [message for message in new if message not in old and not summarises(message)] == []
+    parts = {part for message in before for part in message.parts}
+    assert [part for message in after for part in message.parts if part not in parts and not is_summary(part)] == []
+    whole = [message for message in new if message.role == "assistant" and not summarises(message)]
+    assert [message for message in whole if message not in old] == []
     assert sum(map(summarises, after)) - sum(summarises(m) and m.pinned for m in before) == 1
     assert unanswered(after) == unanswered(before)
     thinks = any(isinstance(part, Reasoning) for message in after for part in message.parts)
@@ -107,7 +116,11 @@ def check_kept(before, after, plan, model):
 
 
 def summarises(message):
-    return all(isinstance(part, Compaction) for part in message.parts)
+    return all(map(is_summary, message.parts))
+
+
+def is_summary(part):
+    return isinstance(part, Compaction)
 
 
 def compact_anew(seed):

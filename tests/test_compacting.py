@@ -55,9 +55,7 @@ def found(events, kind):
     return [event for event in events if isinstance(event, kind)]
 
 
-@pytest.mark.parametrize(
-    ("model", "how"), [("demo/small", "server"), ("demo/gpt", "summary"), ("demo/chat", "summary")]
-)
+@pytest.mark.parametrize(("model", "how"), [("demo/small", "server"), ("demo/gpt", "server"), ("demo/chat", "summary")])
 def test_a_long_thread_is_compacted_with_its_own_entry_and_everything_says_so(parts, run, model, how):
     thread, compact = thread_of(8), Compacting(threshold=6_000)
     before = tuple(thread.messages)
@@ -78,7 +76,7 @@ def test_a_long_thread_is_compacted_with_its_own_entry_and_everything_says_so(pa
     assert not found(events, Truncated)
     assert isinstance(events[-1], Completed)
     assert thread.history[:16] == before
-    assert thread.messages[1:7] == list(before[10:])
+    assert thread.messages[-8:-2] == list(before[10:])
     assert thread.compactions == (record,)
     assert parts.gauge.snapshot((), (), ()).cells[-1].receipt.compaction == record
 
@@ -106,6 +104,26 @@ def test_with_compaction_off_the_thread_is_cut_as_before(parts, run):
     assert found(events, Truncated)
     assert not found(events, Compacted)
     assert reply.truncated
+
+
+def test_what_the_user_said_stays_before_a_sealed_summary_which_other_models_read_as_an_extract(parts, run):
+    thread, before = thread_of(8), thread_of(8).messages
+    run(ask(AsyncClient("demo/gpt", parts=parts), thread, compact=Compacting(threshold=6_000)))
+    said = before[0:10:2]
+    assert thread.messages[:5] == said
+    (sealed,) = thread.messages[5].parts
+    assert (sealed.provider, '"encrypted_content"' in sealed.raw) == ("openai", True)
+    assert "Noted 2." in thread.summary
+    reply = run(AsyncClient("demo/claude", parts=parts).send(QUESTION, thread=thread, max_tokens=100))
+    assert reply.text
+    assert run(AsyncClient("demo/gpt", parts=parts).compact(thread))
+    assert "Noted 2." in thread.summary
+
+
+def test_a_compaction_that_obeys_no_bound_is_not_made_where_a_limit_has_no_room_for_the_longest(parts, run):
+    client = AsyncClient("demo/gpt", parts=parts, limits=["20k output_tokens/call"])
+    events, _ = run(ask(client, thread_of(8), compact=Compacting(threshold=6_000)))
+    assert found(events, Compacted)[0].record.how == "summary"
 
 
 @pytest.mark.parametrize("name", ["demo/small", "demo/claude"])

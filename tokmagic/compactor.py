@@ -23,7 +23,7 @@ from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import FREE, CompactionRecord, Reply
 from tokmagic.core.sizes import with_beta
-from tokmagic.core.summarising import WORDS_PER_TOKEN, headed, headless, instructions, summary_request
+from tokmagic.core.summarising import SUMMARY_PROMPT, WORDS_PER_TOKEN, headed, headless, instructions, summary_request
 from tokmagic.corridor import Passage
 from tokmagic.options import CallOptions, chain_of
 from tokmagic.parts import Parts
@@ -98,12 +98,17 @@ class Compactor:
 
     def _ways(self, plan: CompactionPlan) -> Iterable[How]:
         how = self._settings.how
-        served = self._model.compacts and self._model.protocol == "messages" and plan.leading is not None
-        if how in (None, "server") and served:
+        if how in (None, "server") and self._model.compacts and plan.leading is not None and self._heeded:
             yield "server"
         if how in (None, "summary"):
             yield "summary"
         yield "extract"
+
+    @property
+    def _heeded(self) -> bool:
+        """Whether the service heeds what is wished of the summary; a Responses service takes no wishes."""
+        wishes = bool(self._settings.focus) or self._settings.prompt != SUMMARY_PROMPT
+        return self._model.protocol == "messages" or (self._model.protocol == "responses" and not wishes)
 
     async def _summaries(self, how: How, plan: CompactionPlan) -> AsyncGenerator[Event]:
         """The call that is made for a summary, if this way takes one."""
@@ -137,17 +142,21 @@ class Compactor:
         return (asked,), options
 
     def _server_call(self, plan: CompactionPlan) -> tuple[tuple[Message, ...], CallOptions]:
-        settings = self._settings
+        settings, model = self._settings, self._model
         wish = instructions(self._words(plan), settings.focus, settings.prompt)
         options: CallOptions = {
             **self._shared(),
-            "tools": self._options.get("tools"),
-            "model": self._model.name,
-            "max_tokens": self._bound(self._model, plan),
+            "model": model.name,
             "truncate": "off",
-            "extra_headers": with_beta(self._options.get("extra_headers") or {}, ON_DEMAND),
             "extra_body": {"compaction": {"type": "summarize", "instructions": wish}},
         }
+        if model.protocol == "messages":
+            options["tools"] = self._options.get("tools")
+            options["max_tokens"] = self._bound(model, plan)
+            options["extra_headers"] = with_beta(self._options.get("extra_headers") or {}, ON_DEMAND)
+        else:
+            options["max_tokens"] = model.max_output_tokens
+            options["stream"] = False
         return plan.leading or (), options
 
     def _shared(self) -> CallOptions:
@@ -167,11 +176,17 @@ class Compactor:
 
     def _summary(self, how: How, plan: CompactionPlan) -> Compaction:
         if how == "extract" or self._reply is None:
-            count = self._parts.counter(self._model).count
-            return Compaction(headed(extract(plan.replaced, plan.summary_tokens, count, self._settings.focus)))
+            return Compaction(self._extracted(plan))
         found = next((part for part in self._reply.answer.parts if isinstance(part, Compaction)), None)
+        if found is not None and not found.text:
+            return replace(found, text=self._extracted(plan))
         text = self._reply.text.strip()
         return found or Compaction(headed(text) if text else "")
+
+    def _extracted(self, plan: CompactionPlan) -> str:
+        """What can be read where a service's own summary cannot: by people, by other models, by the next compaction."""
+        count = self._parts.counter(self._model).count
+        return headed(extract(plan.replaced, plan.summary_tokens, count, self._settings.focus))
 
     def _judge(self, plan: CompactionPlan, summary: Compaction) -> str:
         ended = self._reply.stop_reason if self._reply is not None else "end"

@@ -404,3 +404,20 @@ def test_no_json_of_a_request_escapes_as_a_foreign_error(field: str, value: Any)
 def test_no_json_of_a_reply_escapes_as_a_foreign_error(field: str, value: Any) -> None:
     with suppress(ProviderError):
         assert isinstance(RESPONSES.decode_answer(reply() | {field: value}), Answer)
+
+
+def test_a_compaction_is_read_as_its_sealed_item_alone() -> None:
+    item = {"id": "cmp_1", "type": "compaction", "encrypted_content": "b3BhcXVl"}
+    said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
+    body: dict[str, Any] = {
+        "id": "resp_1",
+        "object": "response.compaction",
+        "created_at": 1,
+        "output": [said, item],
+        "usage": {"input_tokens": 900, "output_tokens": 90, "total_tokens": 990},
+    }
+    answer = ResponsesCodec().decode_answer(body)
+    assert answer.parts == (SUMMARY,)
+    assert (answer.stop_reason, answer.usage) == ("compaction", Usage(900, output_tokens=90))
+    with pytest.raises(MalformedReply, match="no compaction"):
+        ResponsesCodec().decode_answer(body | {"output": "nothing"})

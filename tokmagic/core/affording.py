@@ -55,8 +55,10 @@ def floor(plan: CallPlan, asked: int) -> int:
     """The fewest tokens an answer may be lowered to: ``LEAST_ANSWER``, or half of what was asked where that is less.
 
     Thinking comes on top where the caller set a budget for it: the provider takes no ``max_tokens`` that is not above
-    it.
+    it. A compaction by a Responses service obeys no bound at all.
     """
+    if plan.model.protocol == "responses" and "compaction" in plan.request.extras.body:
+        return asked
     thinking = plan.request.extras.body.get("thinking")
     budget = thinking.get("budget_tokens", 0) if isinstance(thinking, dict) else 0
     return min(LEAST_ANSWER, -(-asked // 2)) + (budget if isinstance(budget, int) else 0)

@@ -182,16 +182,25 @@ def plan_compaction(
 def splice(plan: CompactionPlan, summary: Compaction) -> tuple[Message, ...]:
     """The conversation with the summary in the place of what it stands for: behind the system's text, before all else.
 
-    A service's own block is said by the assistant, as it came; any other summary is told by the user.
+    A Messages service's own block is said by the assistant, as it came. That of a Responses service stands behind what
+    the user said, word for word, for it leaves that out. Any other summary is told by the user.
     """
-    told = Message("assistant" if summary.raw else "user", (summary,))
     systems = tuple(message for message in plan.kept if message.role == "system")
-    return (*systems, told, *(message for message in plan.kept if message.role != "system"))
+    return (*systems, *_standing(plan, summary), *(message for message in plan.kept if message.role != "system"))
+
+
+def _standing(plan: CompactionPlan, summary: Compaction) -> tuple[Message, ...]:
+    """The messages that come in the place of what leaves."""
+    if summary.provider != "openai":
+        return (Message("assistant" if summary.raw else "user", (summary,)),)
+    said = (message for message in plan.replaced if message.role == "user" and not _is_summary(message))
+    spoken = (tuple(part for part in message.parts if not isinstance(part, ToolResult)) for message in said)
+    return (*(Message("user", parts) for parts in spoken if parts), Message("user", (summary,)))
 
 
 def tokens_after(plan: CompactionPlan, summary: Compaction, counter: Counter) -> int:
     """Tokens of the conversation with the summary in it."""
-    return plan.kept_tokens + count_message(Message("user", (summary,)), counter)
+    return plan.kept_tokens + sum(count_message(message, counter) for message in _standing(plan, summary))
 
 
 def objection(plan: CompactionPlan, summary: Compaction, ended: StopReason, counter: Counter) -> str:
