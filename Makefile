@@ -3,7 +3,9 @@
 #   make test   every test       make lint   ruff, mypy, import contracts, eslint, prettier, tsc
 #   make lab    JupyterLab on the quickstart      make bench   the ratios the README quotes
 #   make soak   the large proofs at full size; takes hours
+#   make test-local   the engine for local models, on tiny ones made on the spot; installs torch
 PYTHON  ?= python3
+TORCH   ?= torch==2.13.0
 VENV    := .venv
 BIN     := $(VENV)/bin
 UV      := $(BIN)/uv pip install --quiet --python $(BIN)/python
@@ -16,7 +18,7 @@ BUILT   := tokmagic/labextension/install.json
 NODE    := PATH="$(CURDIR)/$(BIN):$$PATH"
 NODE_OK := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a == 20 && b >= 19 || a == 22 && b >= 12 || a > 22 ? 0 : 1)'
 
-.PHONY: demo test lab front bench soak lint clean
+.PHONY: demo test test-local lab front bench soak lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.demo
@@ -25,6 +27,9 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test $(VENV)/.panel $(STATE)/.browser $(STATE)/.redis
 	@cd $(FRONT) && $(NODE) npm run --silent test
 	@$(NODE) PLAYWRIGHT_NODEJS_PATH="$$($(NODE) command -v node)" $(BIN)/python -m pytest
+
+test-local: $(STATE)/local/.ready
+	@$(STATE)/local/bin/python -m pytest tests/local
 
 lab: $(VENV)/.lab
 	@mkdir -p $(STATE)/lab
@@ -67,6 +72,13 @@ $(STATE)/peers/.ready: $(VENV)/.uv
 	@$(PYTHON) -m venv $(STATE)/peers
 	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics \
 	  'anthropic>=2.11' aiolimiter limits litellm 'pyrate-limiter>=4'
+	@touch $@
+
+# What local models need, in an environment of its own. pip takes the torch that was laid ready for this machine, if any.
+$(STATE)/local/.ready: $(PROJECT)
+	@mkdir -p $(STATE)
+	@$(PYTHON) -m venv $(STATE)/local
+	@$(STATE)/local/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local]' '$(TORCH)' 'pytest>=8.3'
 	@touch $@
 
 $(VENV)/.lab: $(VENV)/.demo $(VENV)/.panel

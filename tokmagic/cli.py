@@ -24,7 +24,8 @@ from tokmagic.export import receipts_in, table
 from tokmagic.parts import shared_parts
 from tokmagic.server import EmbeddedServer, start_server
 from tokmagic.server.door import LOOPBACK, Door
-from tokmagic.server.faults import NO_FAULTS, parse_plan
+from tokmagic.server.engine import Terms
+from tokmagic.server.faults import NO_FAULTS, FaultPlan, parse_plan
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +56,10 @@ def _add_serve(serving: argparse.ArgumentParser) -> None:
     serving.add_argument("--host", default=LOOPBACK, help="where to listen; beyond this machine only with a token")
     serving.add_argument("--port", type=int, default=0, help="a free one if 0, which is the default")
     serving.add_argument("--token", default="", help="the key that clients send; made anew if none is named")
+    serving.add_argument("--engine", choices=("demo", "transformers"), default="demo", help="what answers")
+    serving.add_argument(
+        "--model", action="append", default=[], metavar="[NAME=]FOLDER", help="of transformers; may be said again"
+    )
     serving.add_argument("--pace", type=float, help="tokens a second of the demo; as fast as they are read if none")
     serving.add_argument("--faults", metavar="FILE", help="a plan in TOML of what goes wrong")
     serving.set_defaults(run=_serve)
@@ -71,12 +76,29 @@ def _serve(chosen: argparse.Namespace) -> str:
 
 
 def _started(chosen: argparse.Namespace) -> EmbeddedServer:
-    if chosen.pace is not None and not 0 < chosen.pace < float("inf"):
-        raise ConfigurationError(f"--pace {chosen.pace:g}: a pace is a number of tokens a second, above 0.")
     plan = parse_plan(_text(chosen.faults), chosen.faults) if chosen.faults else NO_FAULTS
     door = Door(chosen.host, chosen.port, chosen.token)
+    if chosen.engine == "transformers":
+        return _started_local(chosen, door, plan)
+    if chosen.model:
+        raise ConfigurationError("--model is for --engine transformers; the demo has models of its own.")
+    if chosen.pace is not None and not 0 < chosen.pace < float("inf"):
+        raise ConfigurationError(f"--pace {chosen.pace:g}: a pace is a number of tokens a second, above 0.")
     models = catalog.demo_models().values()
     return start_server(models, tokenizers.counter, pace=chosen.pace, door=door, faults=plan)
+
+
+def _started_local(chosen: argparse.Namespace, door: Door, plan: FaultPlan) -> EmbeddedServer:
+    from tokmagic.server.local import FIELDS, LocalEngine, load, served
+
+    if not chosen.model:
+        raise ConfigurationError("--engine transformers needs --model FOLDER: where a model and its tokenizer are.")
+    if chosen.pace is not None:
+        raise ConfigurationError("--pace is for the demo; a model writes as fast as it can.")
+    loaded = [load(said) for said in chosen.model]
+    engine = LocalEngine(loaded)
+    terms = Terms(FIELDS, engine.count)
+    return start_server(served(loaded), tokenizers.chosen_counter, engine=engine, terms=terms, door=door, faults=plan)
 
 
 def _report(chosen: argparse.Namespace) -> str:

@@ -7,7 +7,8 @@ Importing this package loads neither torch nor transformers; ``load`` does.
 
 from __future__ import annotations
 
+from .asking import FIELDS
 from .engine import LocalEngine
 from .loading import Loaded, load, served
 
-__all__ = ["Loaded", "LocalEngine", "load", "served"]
+__all__ = ["FIELDS", "Loaded", "LocalEngine", "load", "served"]
