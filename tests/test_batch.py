@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tokmagic import progress
+from tokmagic import displays
 from tokmagic.batch import AsyncBatch
 from tokmagic.client import AsyncClient
 from tokmagic.core.batches import BatchStatus, Submission, in_batches, submission_of
@@ -265,8 +265,12 @@ def test_a_missing_key_is_refused_before_anything_is_reserved(parts, run):
 
 
 def test_a_chain_and_a_thread_are_refused(client, run):
-    for options in ({"model": ["demo/claude", "demo/gpt"]}, {"thread": client.conversation("talk")}):
-        with pytest.raises(ConfigurationError, match="one model, each row by itself"):
+    for options in (
+        {"model": ["demo/claude", "demo/gpt"]},
+        {"thread": client.conversation("talk")},
+        {"truncate": "split"},
+    ):
+        with pytest.raises(ConfigurationError, match="one model, each row in one request"):
             run(client.batch(ASKED, ROWS, **options))
 
 
@@ -300,7 +304,7 @@ def test_the_blocking_face_shows_how_far_it_is_and_looks_and_cancels(parts):
         def note(self, text):
             raise AssertionError(text)
 
-    progress.use(Kept)
+    displays.use(Kept)
     try:
         batch = Client("demo/claude", parts=parts).batch(ASKED, ROWS)
         assert batch.id in repr(batch)
@@ -309,5 +313,5 @@ def test_the_blocking_face_shows_how_far_it_is_and_looks_and_cancels(parts):
         batch.cancel()
         assert batch.status().over
     finally:
-        progress.use(progress.line_display)
+        displays.use(None)
     assert shown[-1] == (len(ROWS), len(ROWS))

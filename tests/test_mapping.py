@@ -5,7 +5,7 @@ from io import StringIO
 
 import pytest
 
-from tokmagic import progress
+from tokmagic import displays
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import (
     BudgetExceeded,
@@ -259,9 +259,9 @@ class Kept:
 @pytest.fixture
 def display():
     kept = Kept()
-    progress.use(lambda: kept)
+    displays.use(lambda: kept)
     yield kept
-    progress.use(progress.line_display)
+    displays.use(None)
 
 
 def test_the_blocking_client_shows_how_far_it_is(parts, display):

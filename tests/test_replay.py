@@ -195,3 +195,17 @@ def test_a_quote_says_that_it_is_free(client, run):
     quote, other = run(client.quote("Why?")), run(client.quote("Why not?"))
     assert (quote.ceiling.nanousd, quote.ceiling.quality, quote.wait_seconds) == (0, "exact", 0.0)
     assert other.ceiling.nanousd > 0
+
+
+def test_a_call_in_parts_is_replayed_only_if_all_its_parts_are(parts, client, run):
+    long = "Which animals live in the sea?\n\n" + "Whales live in the sea. Ships cross it in storms. " * 2_000
+    split = {"model": "demo/small", "truncate": "split", "max_tokens": 300}
+    first = run(client.send(long, **split))
+    again = run(client.send(long, **split))
+    assert (again.receipt.replayed, again.cost.nanousd, again.text) == (True, 0, first.text)
+    with sqlite3.connect(parts.replays.path) as db:
+        db.execute("DELETE FROM answers WHERE key = (SELECT min(key) FROM answers)")
+    db.close()
+    partly = run(client.send(long, **split))
+    assert not partly.receipt.replayed
+    assert 0 < partly.cost.nanousd < first.cost.nanousd

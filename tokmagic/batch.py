@@ -24,7 +24,7 @@ from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message
 from tokmagic.core.replies import Reply
 from tokmagic.core.settling import Outcome
-from tokmagic.options import CallOptions, chain_of
+from tokmagic.options import SPLIT, CallOptions, chain_of
 from tokmagic.parts import Parts
 from tokmagic.progress import Watched, watch
 from tokmagic.providers import Batches, Result
@@ -55,9 +55,10 @@ class AsyncBatch:
     def __init__(
         self, parts: Parts, options: CallOptions, asked: Sequence[tuple[Message, ...]], limits: list[Limit]
     ) -> None:
-        if len(chain_of(options)) > 1 or options.get("thread") is not None:
+        alone = len(chain_of(options)) == 1 and options.get("thread") is None
+        if not alone or options.get("truncate") == SPLIT:
             raise ConfigurationError(
-                "A batch goes to one model, each row by itself: leave thread and other models out."
+                "A batch goes to one model, each row in one request: leave thread, split and other models out."
             )
         self._parts = parts
         self._total = len(asked)

@@ -1,7 +1,4 @@
-"""How far many rows are, while a caller waits: one line that is written over, and whatever display took its place.
-
-A display is made for each run by the factory that was last given to ``use``; the notebook gives its own.
-"""
+"""How far many rows are, while a caller waits: one line that is written over, or the display that takes its place."""
 
 from __future__ import annotations
 
@@ -11,24 +8,16 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
+from tokmagic import displays
 from tokmagic.core.errors import Interrupted
 from tokmagic.core.events import Event, Notice, Progress, Retrying, Waiting
 from tokmagic.core.redaction import redact
 from tokmagic.core.spans import show_seconds
+from tokmagic.displays import Display
 
 #: Seconds between drawings.
 PAUSE = 0.2
 WIDTH = 24
-
-
-class Display(Protocol):
-    """Shows one run."""
-
-    def show(self, done: int, total: int, text: str) -> None:
-        """So many of all are done; ``text`` says it, with what else there is to say, in one line."""
-
-    def note(self, text: str) -> None:
-        """Something to know, in one line."""
 
 
 class Follower:
@@ -103,15 +92,6 @@ def line_display() -> Display:
     return LineDisplay(sys.stdout if in_notebook else sys.stderr, rewrites=in_notebook or sys.stderr.isatty())
 
 
-_factory: Callable[[], Display] = line_display
-
-
-def use(factory: Callable[[], Display]) -> None:
-    """Make displays by that function from now on."""
-    global _factory  # noqa: PLW0603 - one display per process
-    _factory = factory
-
-
 class Watched(Protocol):
     """What is used of a stream of events on the caller's thread."""
 
@@ -137,7 +117,7 @@ def watch(stream: Watched, so_far: Callable[[], str]) -> None:
     Raises:
         Interrupted: with that.
     """
-    shown = Follower(_factory())
+    shown = Follower((displays.given() or line_display)())
     try:
         with stream as events:
             for event in events.ticks(PAUSE):

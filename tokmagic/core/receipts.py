@@ -56,6 +56,7 @@ def together(
         duration=duration,
         stop_reason=stop_reason,
         calls=len(receipts),
+        replay_of=receipts[-1].replay_of if all(receipt.replayed for receipt in receipts) else "",
         compaction=next((receipt.compaction for receipt in reversed(receipts) if receipt.compaction), None),
     )
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from tokmagic import displays
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -30,6 +32,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers.append(magics.matcher)
     if getattr(shell, "kernel", None) is not None:
         magics.show_state()
+        displays.use(magics.bar)
         shell.events.register("post_run_cell", magics.after_cell)
 
 
@@ -45,6 +48,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     shell.Completer.custom_matchers.remove(magics.matcher)
     if magics.panel is not None:
         shell.events.unregister("post_run_cell", magics.after_cell)
+        displays.use(None)
         magics.hide_state()
     if "tokmagic.guarding" in sys.modules:
         sys.modules["tokmagic.guarding"].release_every_client()

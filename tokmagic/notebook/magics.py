@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tokmagic.conversation import Conversation
     from tokmagic.core.limits import Limit
+    from tokmagic.displays import Display
     from tokmagic.notebook.panel import Panel
     from tokmagic.notebook.widget import GaugeWidget
     from tokmagic.sync import Client
@@ -102,6 +103,12 @@ class TokMagics(Magics):
         if self.panel is not None:
             self.panel.close()
             self.panel = None
+
+    def bar(self) -> Display:
+        """What shows how far many rows are, in the cell that waits for them."""
+        from tokmagic.notebook.bar import BarDisplay
+
+        return BarDisplay(self.shell.display_pub, self.pulse)
 
     def pulse(self) -> None:
         """A call goes on: let the panels follow."""
