@@ -130,8 +130,8 @@ def failure(text):
 
 
 @contextmanager
-def scripted(answers, retry_after):
-    """A service that gives these answers, ``(status, body)``, one a request."""
+def scripted(answers, retry_after, stated):
+    """A service that gives these answers, ``(status, body)``, one a request, and states these headers with each."""
     left = list(answers)
 
     class Handler(BaseHTTPRequestHandler):
@@ -140,7 +140,8 @@ def scripted(answers, retry_after):
             status, body = left.pop(0)
             data = json.dumps(body).encode()
             self.send_response(status)
-            self.send_header("retry-after", retry_after)
+            for name, value in {"retry-after": retry_after, **stated}.items():
+                self.send_header(name, value)
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
@@ -160,8 +161,8 @@ def claude(make_parts, monkeypatch):
     """A client of the real model's service, which answers by a script."""
 
     @contextmanager
-    def open_client(*answers, retry_after="0", **options):
-        with scripted(answers, retry_after) as url:
+    def open_client(*answers, retry_after="0", stated=None, **options):
+        with scripted(answers, retry_after, stated or {}) as url:
             monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
             monkeypatch.setenv("ANTHROPIC_BASE_URL", url)
             yield Client(CLAUDE, parts=make_parts(), max_tokens=50, **options)
@@ -211,6 +212,24 @@ def test_a_limit_per_call_bounds_all_attempts_of_a_call_together(claude):
     assert 250 < stream.reply.receipt.max_tokens < 600
     assert stream.reply.receipt.lowered_from == 600
     assert told == [f"max_tokens lowered from 600 to {stream.reply.receipt.max_tokens}: more is not left."]
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"limit": "1", "remaining": "1"},
+        {"limit": "8", "remaining": "0", "reset": "1e300"},
+        {"limit": "-5", "remaining": "-1"},
+        {"limit": "9" * 40, "remaining": "9" * 40},
+        {"limit": "0", "remaining": "0"},
+        {"limit": "nan", "remaining": "inf", "reset": "soon"},
+    ],
+)
+def test_a_limit_that_the_very_call_refutes_which_states_it_stops_no_other(claude, stated):
+    headers = {f"anthropic-ratelimit-input-tokens-{name}": value for name, value in stated.items()}
+    with claude((200, message()), (200, message()), stated=headers) as client:
+        for _ in range(2):
+            assert client.send(PROMPT, stream=False).receipt.waited == 0
 
 
 def test_a_stop_between_two_attempts_shows_what_the_first_may_have_cost(claude):
