@@ -275,3 +275,10 @@ def test_a_service_offers_only_what_it_serves_of_what_its_provider_is_listed_wit
 )
 def test_a_model_whose_end_is_announced_has_its_day(name, day):
     assert str(find(name).retires) == day
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "openai", "deepseek"])
+def test_the_model_that_is_used_unasked_has_a_price_and_no_end_announced(provider):
+    model = find(catalog.default_model(provider))
+    assert model.price is not None
+    assert model.retires is None
