@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 
-from tests.bench import books, calls, compaction, counting, cutting, fitting, iopub, load, pacing
+from tests.bench import books, calls, compaction, counting, cutting, fitting, iopub, load, pacing, serving
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     print(
         f"Python {platform.python_version()}, {platform.system()} {platform.machine()}; medians (lowest to highest)\n"
     )
-    for bench in (load, calls, iopub, books, counting, cutting, fitting, compaction, pacing):
+    for bench in (load, calls, iopub, books, counting, cutting, fitting, compaction, pacing, serving):
         bench.run()
         print(flush=True)
 
