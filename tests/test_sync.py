@@ -93,6 +93,15 @@ def test_an_interrupt_while_blocked_reaches_the_caller(slow):
     assert isinstance(stopped.value, KeyboardInterrupt)
 
 
+def test_an_interrupt_of_a_reply_in_one_piece_keeps_nothing_and_says_what_it_may_cost(slow):
+    looks = iter(range(10))
+    interrupt_when(lambda: bool(slow.ledger.open_entries()) and next(looks, None) is None)
+    with pytest.raises(Interrupted, match=r"nothing of the answer kept, ~?\S*\$0\.\d+") as stopped:
+        Client("demo/claude", parts=slow).send(PROMPT * 9, stream=False, max_tokens=300)
+    (entry,) = slow.ledger.entries()
+    assert (entry.state, stopped.value.reply.cost.nanousd) == ("unsettled", entry.charge.ceiling.nanousd)
+
+
 def test_an_interrupt_while_waiting_for_a_rate_sends_nothing(slow):
     client = Client("demo/claude", parts=slow, limits=["100 input_tokens/minute"], max_tokens=5)
     client.send("word " * 60)

@@ -106,7 +106,8 @@ class Stream:
     def _epitaph(self) -> str:
         if self.reply is None:
             return "before anything was sent."
-        return f"{self.reply.usage.output_tokens:,} tokens of the answer kept, {self.reply.cost} spent."
+        kept = f"{self.reply.usage.output_tokens:,} tokens" if self.reply.answer.parts else "nothing"
+        return f"{kept} of the answer kept, {self.reply.cost} spent."
 
 
 class ToolRunner(RunState):
