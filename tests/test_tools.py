@@ -517,6 +517,14 @@ def test_a_whole_run_is_one_call_with_one_receipt(parts):
     assert stream.reply.usage.output_tokens == sum(entry.usage.output_tokens for entry in entries)
 
 
+def test_a_whole_run_that_a_limit_ends_counts_the_calls_that_were_made(parts):
+    run = Client("demo/claude", parts=parts).run_tools(ASK, tools=[add], limits=["1 requests/call"])
+    with run.stream() as stream:
+        assert [type(event) for event in stream].count(Completed) == 1
+    assert (stream.reply.stop_reason, stream.reply.receipt.calls) == ("budget", 1)
+    assert stream.reply.cost.nanousd == parts.ledger.entries()[0].nanousd
+
+
 def test_an_interrupted_tool_ends_the_run_with_a_reply_that_says_so(scripted):
     def hangs() -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -605,6 +613,23 @@ def test_a_call_that_was_never_answered_is_answered_before_the_thread_goes_on(sc
         Message("user", (answered,)),
         *thread.messages[2:],
     )
+
+
+def test_a_call_that_an_earlier_run_left_is_never_run_by_a_later_one(scripted, every):
+    ran, thread = [], Conversation("talk")
+    note = lambda_named("note", lambda: ran.append(1))
+    parts = scripted(calls(("note", "{}")), calls(("add", '{"a":1,"b":1}')), said())
+    Client("demo/claude", parts=parts).run_tools("Go.", tools=[note], thread=thread, max_iterations=1).until_done()
+    every(parts, "Go on.", tools=[note, add], thread=thread)
+    assert ran == []
+    assert [result.is_error for result in results(parts.requests[2])] == [True, False]
+
+
+def test_a_history_that_ends_with_a_call_has_it_run_first(scripted, every):
+    parts = scripted(said())
+    asked = Message("assistant", (ToolCall("call_0", "add", '{"a":1,"b":1}'),))
+    every(parts, [user("Go."), asked], tools=[add])
+    assert text_of(results(parts.requests[0])[0]) == "2"
 
 
 def test_a_long_result_is_shortened_and_says_so_to_everyone(scripted):

@@ -87,7 +87,7 @@ class Toolbox:
     async def _run(self, call: ToolCall, here: Here) -> tuple[ToolResult, tuple[Cut, ...]]:
         if call.name not in self.functions:
             log.warning("the model called a tool that there is not: %s", call.name)
-            return _failed(call, f"There is no tool {call.name}. There are: {', '.join(self.functions)}."), ()
+            return _failed(call, f"There is no tool {call.name}. There are: {', '.join(self.functions) or 'none'}."), ()
         try:
             value = await self._value(self.functions[call.name], call.arguments, here)
             result = ToolResult(call.id, parts_of(value))

@@ -17,10 +17,10 @@ from tokmagic.answering import Here, Toolbox, in_a_thread
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded
 from tokmagic.core.events import Event, ToolEvent
-from tokmagic.core.messages import Message, Text, ToolResult
+from tokmagic.core.messages import Message, Text, ToolCall, ToolResult
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import Answer, Cut, Reply, StopReason
-from tokmagic.core.toolcalls import STEPS, not_run, open_calls, parted, with_results
+from tokmagic.core.toolcalls import STEPS, last_calls, not_run, parted, with_results
 from tokmagic.core.usage import Usage
 from tokmagic.options import CallOptions
 from tokmagic.outputs import Output
@@ -67,7 +67,7 @@ class ToolRun:
     Attributes:
         here: where synchronous tools run.
         reply: the last one; None before the first.
-        replies: all of them.
+        replies: those of the model, all of them.
         options: of the next turn's call; may be changed between turns.
     """
 
@@ -126,11 +126,16 @@ class ToolRun:
     def _wants_more(self, reply: Reply) -> bool:
         """Whether the model is not done yet."""
         step = STEPS[reply.answer.stop_reason]
-        return step == "resume" or (step == "run" and bool(open_calls(self.messages)))
+        return step == "resume" or (step == "run" and bool(self._calls))
+
+    @property
+    def _calls(self) -> tuple[ToolCall, ...]:
+        """The calls that wait for an answer: of the last reply, or before the first of the last message alone."""
+        return last_calls(self.messages if self.reply is not None else self.messages[-1:])
 
     async def answers(self) -> AsyncGenerator[ToolEvent]:
         """Answer the open calls, unless that was done since the messages were changed last."""
-        calls = [call for call in open_calls(self.messages) if call.id not in self._results]
+        calls = [call for call in self._calls if call.id not in self._results]
         step = STEPS[self.reply.answer.stop_reason] if self.reply is not None else "run"
         if step == "run":
             async with aclosing(self._toolbox.answer(calls, self.here, self._results)) as events:
@@ -142,14 +147,15 @@ class ToolRun:
 
     def response(self) -> Message | None:
         """The results as they stand, as the message that is sent next; None if there are none."""
-        results = [self._results[call.id][0] for call in open_calls(self.messages) if call.id in self._results]
+        results = [self._results[call.id][0] for call in self._calls if call.id in self._results]
         return Message("user", tuple(results)) if results else None
 
     def ask(self) -> tuple[Walk, tuple[Cut, ...]]:
         """The call of the next turn, and what was cut of the results it carries."""
         cuts = tuple(cut for _, lost in self._results.values() for cut in lost)
         if self._results:
-            self.messages = with_results(self.messages, [result for result, _ in self._results.values()])
+            results = [self._results[call.id][0] for call in self._calls if call.id in self._results]
+            self.messages = with_results(self.messages, results)
         options: CallOptions = {**self.options, "thread": self._thread, "limits": self._toolbox.allowance.left()}
         walk = self._make(self._said, options)
         self._toolbox.allowance.calls.append(walk)
@@ -199,7 +205,6 @@ class ToolRun:
             stop_reason="budget",
         )
         self.reply = Reply(Answer((Text(text),), Usage(), "budget", last.model), receipt)
-        self.replies.append(self.reply)
         return self.reply
 
     def stopped(self) -> Reply | None:

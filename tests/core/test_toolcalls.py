@@ -7,7 +7,7 @@ import random
 from tests.soak import share
 from tokmagic.codecs.registry import CODECS
 from tokmagic.core.messages import Message, Request, Text, Tool, ToolCall, ToolResult, assistant, user
-from tokmagic.core.toolcalls import closed, not_run, open_calls, parted, with_results
+from tokmagic.core.toolcalls import closed, last_calls, not_run, open_calls, parted, with_results
 
 TOOL = Tool("look", "Look.", {"type": "object", "properties": {}})
 
@@ -24,7 +24,7 @@ def some_history(chance: random.Random) -> list[Message]:
     """A conversation in which some calls were answered, late results and all, and some were not."""
     messages = [user("Look.")]
     for number in range(chance.randint(1, 6)):
-        ids = [f"call_{number}_{place}" for place in range(chance.randint(1, 3))]
+        ids = [f"call_{number % 4}_{place}" for place in range(chance.randint(1, 3))]
         messages.append(calling(*ids))
         answered = [id for id in ids if chance.random() < 0.6]
         if answered:
@@ -39,7 +39,7 @@ def some_history(chance: random.Random) -> list[Message]:
 def test_every_closed_history_is_taken_by_every_service() -> None:
     for seed in range(share(100_000, 1_000)):
         messages = closed(some_history(random.Random(seed)))  # noqa: S311
-        assert open_calls(messages) == ()
+        assert open_calls(messages) == []
         request = Request("claude", messages, 100, tools=(TOOL,))
         for codec in CODECS.values():
             codec.decode_request(codec.encode_request(request))
@@ -49,6 +49,12 @@ def test_the_calls_of_the_last_turn_are_left_for_those_who_run_them() -> None:
     messages = (user("Look."), calling("a"))
     assert closed(messages) == messages
     assert closed((*messages, user("Go on."))) == (*messages, *answered("a"), user("Go on."))
+
+
+def test_calls_of_earlier_turns_are_left_for_good() -> None:
+    assert last_calls([user("Look."), calling("a"), calling("b", "c"), answering("b")]) == (ToolCall("c", "look"),)
+    assert last_calls([user("Look."), calling("a"), assistant("Well.")]) == ()
+    assert last_calls([user("Look.")]) == ()
 
 
 def answered(*ids: str) -> list[Message]:
@@ -61,11 +67,18 @@ def test_a_history_without_open_calls_stays_the_same() -> None:
     assert closed(()) == ()
 
 
-def test_results_stand_behind_the_last_turn_that_calls_for_them() -> None:
+def test_an_id_that_is_used_again_is_another_call() -> None:
+    messages = (user("Look."), calling("a"), user("And?"), calling("a"), answering("a"), user("Go on."))
+    assert [place for place, _ in open_calls(messages)] == [1]
+    assert closed(messages) == (*messages[:2], *answered("a"), *messages[2:])
+
+
+def test_results_stand_right_behind_the_last_answer() -> None:
     messages = [user("Look."), calling("a"), answering("a"), calling("a", "b"), user("Go on.")]
-    results = [ToolResult("b", (Text("2"),)), ToolResult("a", (Text("1"),))]
-    assert [call.id for call in open_calls(messages)] == ["a", "b"]
-    assert with_results(messages, results) == [*messages[:4], Message("user", (results[1], results[0])), messages[4]]
+    results = [ToolResult("a", (Text("1"),)), ToolResult("b", (Text("2"),))]
+    assert [call.id for call in last_calls(messages)] == ["a", "b"]
+    assert with_results(messages, results) == [*messages[:4], Message("user", tuple(results)), messages[4]]
+    assert with_results(messages, []) == messages
 
 
 def test_what_is_said_stands_behind_the_last_answer() -> None:

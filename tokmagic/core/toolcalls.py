@@ -32,20 +32,30 @@ STEPS: Mapping[StopReason, Step] = {
 }
 
 
-def open_calls(messages: Iterable[Message]) -> tuple[ToolCall, ...]:
-    """The calls that have no result behind them, in order; an id that is used again is another call."""
-    return tuple(call for _, call in _open(messages))
+def open_calls(messages: Iterable[Message]) -> list[tuple[int, ToolCall]]:
+    """The calls that have no result behind them, each with the place of its message; an id may be used again."""
+    found: list[tuple[int, ToolCall]] = []
+    for place, message in enumerate(messages):
+        for part in message.parts:
+            if isinstance(part, ToolCall):
+                found.append((place, part))
+            elif isinstance(part, ToolResult):
+                asked = next((call for call in reversed(found) if call[1].id == part.call_id), None)
+                found = [call for call in found if call is not asked]
+    return found
+
+
+def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
+    """The open calls of the last answer, each id once; those of earlier answers were left for good."""
+    last = max((place for place, message in enumerate(messages) if message.role == "assistant"), default=-1)
+    return tuple({call.id: call for place, call in open_calls(messages) if place == last}.values())
 
 
 def with_results(messages: Sequence[Message], results: Iterable[ToolResult]) -> list[Message]:
-    """The messages, with each result in a user's message right behind the last turn that calls for it."""
-    of_call = {result.call_id: result for result in results}
-    changed: list[Message] = []
-    for message in reversed(messages):
-        calls = [part.id for part in message.parts if isinstance(part, ToolCall)]
-        answers = tuple(of_call.pop(id) for id in dict.fromkeys(calls) if id in of_call)
-        changed += [Message("user", answers), message] if answers else [message]
-    return changed[::-1]
+    """The messages, with these results of its calls right behind the last answer."""
+    history, said = parted(messages)
+    parts = tuple(results)
+    return [*history, *((Message("user", parts),) if parts else ()), *said]
 
 
 def not_run(calls: Iterable[ToolCall], why: str) -> list[ToolResult]:
@@ -55,8 +65,16 @@ def not_run(calls: Iterable[ToolCall], why: str) -> list[ToolResult]:
 
 def closed(messages: Sequence[Message]) -> tuple[Message, ...]:
     """The messages, each open call with something behind it answered by an error, so that any provider takes them."""
-    orphans = [call for place, call in _open(messages) if place < len(messages) - 1]
-    return tuple(with_results(messages, not_run(orphans, "the turn ended before it.")) if orphans else messages)
+    left: dict[int, list[ToolCall]] = {}
+    for place, call in open_calls(messages):
+        if place < len(messages) - 1:
+            left.setdefault(place, []).append(call)
+    changed: list[Message] = []
+    for place, message in enumerate(messages):
+        changed.append(message)
+        if place in left:
+            changed.append(Message("user", tuple(not_run(left[place], "the turn ended before it."))))
+    return tuple(changed)
 
 
 def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, ...]]:
@@ -64,15 +82,3 @@ def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, .
     answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
     cut = answers[-1] + 1 if answers else 0
     return list(messages[:cut]), tuple(messages[cut:])
-
-
-def _open(messages: Iterable[Message]) -> list[tuple[int, ToolCall]]:
-    """The open calls, each with the place of its message; of several with one id in a message only one counts."""
-    found: dict[str, tuple[int, ToolCall]] = {}
-    for place, message in enumerate(messages):
-        for part in message.parts:
-            if isinstance(part, ToolCall):
-                found[part.id] = (place, part)
-            elif isinstance(part, ToolResult):
-                found.pop(part.call_id, None)
-    return sorted(found.values(), key=lambda call: call[0])
