@@ -287,26 +287,20 @@ def test_where_the_service_finds_a_call_too_long_its_thread_is_compacted_once_an
 
 
 def test_a_thread_that_changed_meanwhile_is_left_as_it_is(parts, run):
-    client, thread = AsyncClient("demo/small", parts=parts), thread_of(8)
-
-    async def both():
-        async with client.compacting(thread) as events:
-            thread.clear()
-            async for _ in events:
-                pass
+    thread, told = thread_of(8), []
+    keyless = Compacting(how="summary", model="anthropic/claude-sonnet-5-5")
 
     async def midway():
-        async with client.compacting(other) as events:
+        async with AsyncClient("demo/small", parts=parts).compacting(thread, compact=keyless) as events:
             async for event in events:
-                if isinstance(event, Compacted):
-                    other.messages[0] = user("Changed.")
+                thread.messages[0] = user("Changed.")
+                told.append(event.text)
 
-    run(both())
-    assert len(thread) == 0
-    other = thread_of(8)
     run(midway())
-    assert other.messages[0] == user("Changed.")
-    assert other.compactions == ()
+    assert "the next way is taken" in told[0]
+    assert told[1:] == ["The thread is not compacted: it was changed meanwhile."]
+    assert thread.messages[0] == user("Changed.")
+    assert (thread.compactions, thread.stuck) == ((), "")
 
 
 def test_a_compaction_that_is_stopped_changes_nothing_and_is_in_the_book(make_parts, run):

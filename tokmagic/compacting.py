@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from tokmagic.compactor import AskSummary, Compactor, Due, model_of
 from tokmagic.conversation import Conversation
-from tokmagic.core.compaction import Compacting, CompactionPlan, economy, plan_compaction, threshold_of, too_soon
+from tokmagic.core.compaction import Compacting, economy, plan_compaction, threshold_of, too_soon
 from tokmagic.core.errors import ContextLengthExceeded
 from tokmagic.core.events import Completed, Event, Notice
 from tokmagic.core.messages import Message
@@ -117,14 +117,12 @@ class CompactingPassage:
     async def _compacted(self, due: Due | None) -> AsyncGenerator[Event]:
         if due is None:
             return
-        compactor = Compactor(self._parts, self._ask, self._options, self._settings)
+        compactor = Compactor(self._parts, self._ask, self._options, self._thread, self._head)
         async with aclosing(compactor.run(due)) as events:
             async for event in events:
                 yield event
-        if not taken(self._thread, self._head, due.plan, compactor):
-            return
-        self._record = compactor.record
-        self._said = tuple(compactor.messages or ())[len(self._head) :]
+        if compactor.record is not None:
+            self._record, self._said = compactor.record, compactor.turns
 
     def _due(self) -> Due | None:
         """The compaction to make before the call, or None."""
@@ -155,20 +153,10 @@ class ThreadCompaction:
         if due is None:
             yield Notice(f"Thread {self._thread.name!r} is not compacted: that would save too little of it.")
             return
-        compactor = Compactor(self._parts, self._ask, self._options, compacting_of(self._options))
+        compactor = Compactor(self._parts, self._ask, self._options, self._thread, self._head)
         async with aclosing(compactor.run(due)) as events:
             async for event in events:
                 yield event
-        taken(self._thread, self._head, due.plan, compactor)
-
-
-def taken(thread: Conversation, head: tuple[Message, ...], plan: CompactionPlan, compactor: Compactor) -> bool:
-    """Put what a compactor made into the thread; False where it made nothing, or the thread has changed meanwhile."""
-    if compactor.messages is None or compactor.record is None:
-        thread.stuck = compactor.stuck
-        return False
-    before, after = plan.messages[len(head) :], compactor.messages[len(head) :]
-    return thread.replace(before, after, compactor.record)
 
 
 def due_now(

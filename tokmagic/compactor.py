@@ -14,7 +14,8 @@ from typing import TypeAlias
 
 from anyio import to_thread
 
-from tokmagic.core.compaction import Compacting, CompactionPlan, How, objection, splice, tokens_after
+from tokmagic.conversation import Conversation
+from tokmagic.core.compaction import CompactionPlan, How, objection, splice, tokens_after
 from tokmagic.core.errors import BudgetExceeded, MissingKey, ProviderError, RequestTooLarge, StreamBroken
 from tokmagic.core.events import Compacted, Connecting, Event, Notice, Retrying, Waiting
 from tokmagic.core.extracting import extract
@@ -25,7 +26,7 @@ from tokmagic.core.replies import FREE, CompactionRecord, Reply
 from tokmagic.core.sizes import with_beta
 from tokmagic.core.summarising import SUMMARY_PROMPT, WORDS_PER_TOKEN, headed, headless, instructions, summary_request
 from tokmagic.corridor import Passage
-from tokmagic.options import CallOptions, chain_of
+from tokmagic.options import CallOptions, chain_of, compacting_of
 from tokmagic.parts import Parts
 
 #: Makes the passage of a call for a summary.
@@ -51,50 +52,62 @@ class Due:
 
 
 class Compactor:
-    """Makes the summary of one plan, one way after the other until one is good enough.
+    """Compacts a thread: makes the summary of one plan, one way after the other until one is good enough.
 
     Args:
         parts: the models and counters to work with.
         ask: makes the passage of a call for a summary.
-        options: of the call it is made for; its model, limits and what goes to the service with every request count.
-        settings: how it is compacted.
+        options: of the call it is made for: how it is compacted, the model, and what goes with every request.
+        thread: what is compacted.
+        head: the system's text, which precedes the thread in the plan.
 
     Attributes:
-        messages: the conversation with the summary in it; None if none was good enough.
-        record: what was done.
-        stuck: why nothing was.
+        record: what was done; None if nothing was.
+        turns: of the thread then.
     """
 
-    def __init__(self, parts: Parts, ask: AskSummary, options: CallOptions, settings: Compacting) -> None:
-        self.messages: tuple[Message, ...] | None = None
+    def __init__(
+        self, parts: Parts, ask: AskSummary, options: CallOptions, thread: Conversation, head: tuple[Message, ...]
+    ) -> None:
         self.record: CompactionRecord | None = None
-        self.stuck = ""
+        self.turns: tuple[Message, ...] = ()
         self._parts = parts
         self._ask = ask
         self._options = options
-        self._settings = settings
+        self._thread = thread
+        self._head = len(head)
+        self._settings = compacting_of(options)
         self._model = model_of(parts, options)
         self._paid: list[Cost] = []
         self._reply: Reply | None = None
 
     async def run(self, due: Due) -> AsyncGenerator[Event]:
         """Try each way; the last event is ``Compacted``, or a ``Notice`` of why nothing was replaced."""
+        why = ""
         for how in self._ways(due.plan):
             try:
                 async with aclosing(self._summaries(how, due.plan)) as events:
                     async for event in events:
                         yield event
             except FAILURES as error:
-                self.stuck = str(error)
+                why = str(error)
             else:
                 summary = await to_thread.run_sync(self._summary, how, due.plan)
-                self.stuck = await to_thread.run_sync(self._judge, due.plan, summary)
-                if not self.stuck:
-                    yield Compacted(await to_thread.run_sync(self._accept, how, due, summary))
+                why = await to_thread.run_sync(self._judge, due.plan, summary)
+                if not why:
+                    yield self._replace(due.plan, summary, await to_thread.run_sync(self._record, how, due, summary))
                     return
             if how != "extract":
-                yield Notice(f"No summary by {_BY[how]}, the next way is taken: {self.stuck}")
-        yield Notice(f"The thread is not compacted: {self.stuck}.")
+                yield Notice(f"No summary by {_BY[how]}, the next way is taken: {why}")
+        self._thread.stuck = why
+        yield Notice(f"The thread is not compacted: {why}.")
+
+    def _replace(self, plan: CompactionPlan, summary: Compaction, record: CompactionRecord) -> Event:
+        turns = splice(plan, summary)[self._head :]
+        if not self._thread.replace(plan.messages[self._head :], turns, record):
+            return Notice("The thread is not compacted: it was changed meanwhile.")
+        self.record, self.turns = record, turns
+        return Compacted(record)
 
     def _ways(self, plan: CompactionPlan) -> Iterable[How]:
         how = self._settings.how
@@ -192,11 +205,10 @@ class Compactor:
         ended = self._reply.stop_reason if self._reply is not None else "end"
         return objection(plan, summary, ended, self._parts.counter(self._model))
 
-    def _accept(self, how: How, due: Due, summary: Compaction) -> CompactionRecord:
+    def _record(self, how: How, due: Due, summary: Compaction) -> CompactionRecord:
         plan = due.plan
         play = self._paid[-1].play if self._paid else False
-        self.messages = splice(plan, summary)
-        self.record = CompactionRecord(
+        return CompactionRecord(
             how=how,
             why=due.why,
             tokens_before=plan.tokens,
@@ -207,7 +219,6 @@ class Compactor:
             cost=sum((cost for cost in self._paid if cost.play == play), replace(FREE, play=play)),
             summary=headless(summary.text),
         )
-        return self.record
 
 
 def model_of(parts: Parts, options: CallOptions) -> Model:

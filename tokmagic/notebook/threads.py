@@ -46,7 +46,7 @@ def compact(magics: TokMagics, rest: str) -> Bundle:
             if event is not None and (line := wording.note(event)):
                 lines.append(line)
             if isinstance(event, Compacted):
-                lines += ["", thread.summary]
+                lines += ["", event.record.summary]
             magics.pulse()
     return markup.plain("\n".join(lines))
 
