@@ -41,7 +41,8 @@ class CompactingPassage:
         parts: the book, providers and settings to work with.
         make: makes the passage of the call.
         ask: makes the passage of a call for a summary.
-        options: of the call, with its thread.
+        options: of the call.
+        thread: in which it is made.
         head: the system's text.
         turns: what is said now.
     """
@@ -135,7 +136,10 @@ class CompactingPassage:
 
 
 class ThreadCompaction:
-    """A compaction that somebody asked for, without a call behind it; there is no reply."""
+    """A compaction that somebody asked for, without a call behind it; there is no reply.
+
+    Its arguments are those of ``CompactingPassage``.
+    """
 
     def __init__(
         self, parts: Parts, ask: AskSummary, options: CallOptions, thread: Conversation, head: tuple[Message, ...]
