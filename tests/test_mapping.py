@@ -279,3 +279,21 @@ def test_a_stop_by_hand_says_what_is_kept(parts, display, monkeypatch):
     display.show = stop
     with pytest.raises(Interrupted, match=r"^20 of 20 rows are answered and kept: run it again to go on\.$"):
         Client(MODEL, parts=parts).map(ASKED, ROWS)
+
+
+def test_the_displays_show_all_rows_as_one_call_with_their_sum(client, run):
+    run(client.send("Hello?"))
+    replies = run(client.map(ASKED, ROWS))
+    _, rows = (cell.receipt for cell in client.snapshot().cells)
+    assert rows.calls == len(ROWS)
+    assert rows.cost == replies.cost
+    assert rows.usage == replies.usage
+
+
+def test_a_store_that_fails_is_told_once_and_loses_no_answer(parts, client, run, display):
+    parts.replays.path.parent.mkdir(parents=True, exist_ok=True)
+    parts.replays.path.write_bytes(b"no database" * 100)
+    assert Client(MODEL, parts=parts).map(ASKED, ROWS).answered == len(ROWS)
+    notes = [shown for shown in display.shown if isinstance(shown, str)]
+    assert len(notes) == 1
+    assert "not kept for another run" in notes[0]

@@ -18,7 +18,7 @@ from anyio import to_thread
 from tokmagic.batchbook import BatchBook
 from tokmagic.core.batches import BatchStatus, Submission
 from tokmagic.core.errors import ConfigurationError, ProviderError
-from tokmagic.core.events import Event, Progress
+from tokmagic.core.events import Event, Notice, Progress
 from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message
@@ -117,6 +117,8 @@ class AsyncBatch:
             await anyio.sleep(self.every)
         if submission is not None and not self._settled:
             await (self._fail(submission, status) if status.phase == "failed" else self._collect(submission))
+        for said in self._book.notices:
+            yield Notice(said)
         yield Progress(self._total, self._total)
 
     async def results(self, every: float = POLL) -> Replies:

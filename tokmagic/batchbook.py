@@ -52,6 +52,7 @@ class BatchBook:
         model: at its batch price.
         results: what is known of the rows, by number.
         submission: what the book remembers of the batch; None where it was not submitted.
+        notices: what there is to know of the answers, each once.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class BatchBook:
         self.model = in_batches(parts.model(chain_of(options)[0] or parts.default_model()[0]))
         self.results: dict[int, Result] = {}
         self.submission: Submission | None = None
+        self.notices: dict[str, None] = {}
         self._parts = parts
         self._options = options
         self._limits = limits
@@ -191,8 +193,8 @@ class BatchBook:
         answer = replace(result, served=SERVED)
         ended = self._settle(row, entry, Outcome(sent=True, answer=answer))
         reply = Reply(answer, receipt_of(entry.call, row.plan, answer, [ended], 0.0, ended.duration or 0.0))
-        if row.recall.keeps(reply):
-            row.recall.keep(reply)
+        if row.recall.keeps(reply) and (said := row.recall.keep(reply)):
+            self.notices[said] = None
         return reply
 
     def _settle(self, row: _Row, entry: Entry, outcome: Outcome) -> Entry:

@@ -22,7 +22,7 @@ from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message, as_messages, system
 from tokmagic.core.models import Model
-from tokmagic.core.replies import Reply
+from tokmagic.core.replies import Receipt, Reply
 from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.toolcalls import closed
@@ -166,7 +166,12 @@ class AsyncClient:
         def make(prompt: str, first: bool) -> Call:
             return self._passage(prompt, {**options} if first else {**options, "fresh": False})
 
-        return MapPassage(make, prompts(template, rows), at_once)
+        began, label = self.parts.clock(), options.get("cell", "")
+
+        def ended(receipts: Sequence[Receipt]) -> None:
+            self.parts.gauge.join(label, receipts, self.parts.clock() - began)
+
+        return MapPassage(make, prompts(template, rows), at_once, ended)
 
     async def map(
         self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tokmagic.core.book import Total
 from tokmagic.core.events import Completed, Event, Notice, Planned, ReasoningDelta, TextDelta, Waiting
 from tokmagic.core.limits import Level
 from tokmagic.core.money import Cost, worst
+from tokmagic.core.receipts import together
 from tokmagic.core.replies import Receipt
 from tokmagic.core.snapshot import Cell, Pause, Running, Snapshot, Sums
 from tokmagic.core.usage import Usage
@@ -75,6 +76,12 @@ class Gauge:
         with self._lock:
             others = [cell for cell in self._cells if cell.receipt.call not in calls]
             self._cells = deque([*others, Cell(label, receipt)], maxlen=CELLS)
+
+    def join(self, label: str, receipts: Sequence[Receipt], duration: float) -> None:
+        """Show the calls that were made for many rows, in so many seconds, as one."""
+        if len(receipts) > 1:
+            whole = together(receipts[-1].call, receipts, receipts[-1].stop_reason, receipts[0].first_token, duration)
+            self.gather(label, {receipt.call for receipt in receipts}, whole)
 
     def forget(self, call: str) -> None:
         """The call ended without a reply."""

