@@ -11,6 +11,7 @@ from tokmagic.client import AsyncClient
 from tokmagic.core.errors import BudgetExceeded, LedgerError
 from tokmagic.core.events import Completed, Notice
 from tokmagic.core.replies import Reply
+from tokmagic.gate import FEW
 from tokmagic.parts import Parts
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
@@ -228,3 +229,57 @@ def test_two_hundred_calls_at_once_spend_budgets_to_within_a_call_of_their_end(m
 async def spend(client):
     while True:
         await client.send(PROMPT)
+
+
+class Counting(Unpaced):
+    """Parts that count how many calls are with the service at once, and hold them there until they are let go."""
+
+    def provider(self, model, loop):
+        self.inside, self.most, self.go = getattr(self, "inside", 0), getattr(self, "most", 0), asyncio.Event()
+        provider = super().provider(model, loop)
+        self.seen = Seen(provider, self)
+        return self.seen
+
+    def connected(self, model, loop):
+        return getattr(self, "seen", None)
+
+
+class Seen:
+    """A provider whose calls are counted."""
+
+    def __init__(self, provider, parts):
+        self._provider, self._parts = provider, parts
+
+    async def stream(self, request):
+        self._parts.inside += 1
+        self._parts.most = max(self._parts.most, self._parts.inside)
+        try:
+            await self._parts.go.wait()
+            async for event in self._provider.stream(request):
+                yield event
+        finally:
+            self._parts.inside -= 1
+
+
+def test_while_nothing_is_known_of_the_limits_few_calls_go_before_the_first_reply(make_parts, server, run):
+    parts = make_parts(server=server, kind=Counting)
+    client = AsyncClient("demo/claude", parts=parts, max_tokens=5)
+
+    async def many():
+        tasks = [asyncio.create_task(client.send(f"{PROMPT} {number}")) for number in range(24)]
+        while getattr(parts, "most", 0) < FEW or len(parts.ledger.open_entries()) < FEW:
+            await asyncio.sleep(0)
+        early = parts.most
+        waiting = parts.gauge.snapshot((), (), ()).pause
+        stopped = tasks.pop()
+        stopped.cancel()
+        parts.go.set()
+        replies = await asyncio.gather(*tasks)
+        return early, waiting, replies, stopped
+
+    early, waiting, replies, stopped = run(many())
+    assert early == FEW
+    assert waiting.reason == "the first reply tells this model's rate limits"
+    assert len(replies) == 23
+    assert stopped.cancelled()
+    assert len(parts.ledger.entries()) == 23

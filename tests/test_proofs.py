@@ -15,8 +15,15 @@ from IPython.core.ultratb import VerboseTB
 
 from tokmagic import catalog, tokenizers
 from tokmagic.core.accounts import account_of
-from tokmagic.core.errors import AuthenticationFailed, Interrupted, ProviderError, RateLimited, ServerFailed
-from tokmagic.core.events import Notice, Retrying
+from tokmagic.core.errors import (
+    AuthenticationFailed,
+    Interrupted,
+    ProviderError,
+    RateLimited,
+    ServerFailed,
+    StreamBroken,
+)
+from tokmagic.core.events import Notice, Retrying, TextDelta
 from tokmagic.core.limits import Limit
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers.sqlite import SQLiteLedger
@@ -131,18 +138,21 @@ def failure(text):
 
 @contextmanager
 def scripted(answers, retry_after, stated):
-    """A service that gives these answers, ``(status, body)``, one a request, and states these headers with each."""
+    """A service that gives these answers, ``(status, body)``, one a request, and states these headers with each.
+
+    A body of bytes is a stream of events.
+    """
     left = list(answers)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             self.rfile.read(int(self.headers["content-length"]))
             status, body = left.pop(0)
-            data = json.dumps(body).encode()
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.send_response(status)
             for name, value in {"retry-after": retry_after, **stated}.items():
                 self.send_header(name, value)
-            self.send_header("content-type", "application/json")
+            self.send_header("content-type", "text/event-stream" if data is body else "application/json")
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             self.wfile.write(data)
@@ -230,6 +240,39 @@ def test_a_limit_that_the_very_call_refutes_which_states_it_stops_no_other(claud
     with claude((200, message()), (200, message()), stated=headers) as client:
         for _ in range(2):
             assert client.send(PROMPT, stream=False).receipt.waited == 0
+
+
+BEGUN = b"".join(
+    f"event: {body['type']}\ndata: {json.dumps(body)}\n\n".encode()
+    for body in (
+        {"type": "message_start", "message": {**message(), "content": [], "stop_reason": None}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "The sea"}},
+    )
+)
+
+
+def test_a_chain_asks_no_other_model_where_an_answer_has_begun(claude):
+    with claude((200, BEGUN)) as client:
+        with pytest.raises(StreamBroken), client.stream(PROMPT, model=[CLAUDE, "demo/claude"]) as stream:
+            assert "".join(event.text for event in stream if isinstance(event, TextDelta)) == "The sea"
+        (entry,) = client.history()
+    assert (entry.state, entry.model, entry.nanousd) == ("unsettled", CLAUDE, entry.charge.ceiling.nanousd)
+    assert (stream.reply.text, stream.reply.cost) == ("The sea", entry.cost)
+
+
+def test_a_chain_pays_for_the_models_that_failed_and_names_them(claude):
+    with claude((500, failure("oops")), (402, failure("no credit"))) as client:
+        reply = client.send(PROMPT, model=f"{CLAUDE}, demo/claude")
+        entries = client.history()
+    assert [(entry.model, entry.state) for entry in reversed(entries)] == [
+        (CLAUDE, "unsettled"),
+        (CLAUDE, "released"),
+        ("demo/claude", "settled"),
+    ]
+    assert reply.receipt.instead_of == (CLAUDE,)
+    assert reply.cost.nanousd == sum(entry.nanousd for entry in entries if not entry.play)
+    assert not reply.cost.play
 
 
 def test_a_stop_between_two_attempts_shows_what_the_first_may_have_cost(claude):
