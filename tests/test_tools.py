@@ -371,6 +371,24 @@ def test_a_call_that_an_asynchronous_tool_makes_obeys_the_limits_of_the_client(s
     assert len(refused) == 1
 
 
+def test_a_tool_may_ask_a_model_itself(parts, every):
+    def ask(about: str) -> str:
+        return Client("demo/chat", parts=parts).send(about).text
+
+    last = every(parts, "use the ask tool with about=rivers", tools=[ask])[-1]
+    assert "The ask tool returned: *Demo engine" in last.text
+    assert sorted(entry.model for entry in parts.ledger.entries()) == ["demo/chat", "demo/claude", "demo/claude"]
+
+
+def test_a_run_that_is_made_again_costs_nothing_and_runs_its_tools(parts, every):
+    ran = []
+    add_and_note = lambda_named("add", lambda a, b: ran.append(1) or a + b)
+    paid = [sum(reply.cost.nanousd for reply in every(parts, tools=[add_and_note], replay=True)) for _ in range(2)]
+    assert paid[0] > 0
+    assert paid[1] == 0
+    assert ran == [1, 1]
+
+
 def test_limits_of_a_run_do_not_outlive_it(scripted):
     parts = scripted(calls(("add", '{"a":1,"b":1}')), said(), said("Later."))
     Client("demo/claude", parts=parts).run_tools("Go.", tools=[add], limits=["2 requests/call"]).until_done()

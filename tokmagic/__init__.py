@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from tokmagic.core.messages import Image as Image
     from tokmagic.core.messages import Message as Message
     from tokmagic.core.messages import Text as Text
+    from tokmagic.core.messages import Tool as Tool
+    from tokmagic.core.messages import ToolCall as ToolCall
+    from tokmagic.core.messages import ToolResult as ToolResult
     from tokmagic.core.replies import Reply as Reply
     from tokmagic.core.usage import Usage as Usage
     from tokmagic.corridor import Quote as Quote
@@ -76,7 +79,7 @@ _HOMES = {
         "TokmagicError",
         "UnknownModel",
     ),
-    "tokmagic.core.messages": ("Document", "Image", "Message", "Text"),
+    "tokmagic.core.messages": ("Document", "Image", "Message", "Text", "Tool", "ToolCall", "ToolResult"),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),
     "tokmagic.guarding": ("guard",),
