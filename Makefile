@@ -71,7 +71,7 @@ $(STATE)/peers/.ready: $(VENV)/.uv
 	@mkdir -p $(STATE)
 	@$(PYTHON) -m venv $(STATE)/peers
 	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics \
-	  'anthropic>=2.11' aiolimiter limits litellm 'pyrate-limiter>=4'
+	  'anthropic>=2.11' aiolimiter limits litellm 'pyrate-limiter>=4' 'pysqlite3>=0.6.1'
 	@touch $@
 
 # What local models need, in an environment of its own. pip takes the torch that was laid ready for this machine, if any.

@@ -1,5 +1,6 @@
 """The book: reserve and settle, pairs per second, by 1, 4 and 8 processes, on SQLite and on Redis; and with a million
-entries in it. Beside SQLite stands what the disk allows: small writes, each synced, by one process that does no more.
+entries in it. Beside SQLite stands what the disk allows: small writes, each synced, by one process that does no more;
+and the same on a newer SQLite. Beside Redis stands what a pair costs its server, which does one thing at a time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tokmagic.ledgers.entries import COLUMNS, PATHS
 from tokmagic.ledgers.schema import MIGRATIONS, migrate
 from tokmagic.ledgers.sqlite import SQLiteLedger
 
+from .load import PEER
 from .measure import ms
 
 SECONDS = 2.0
@@ -60,10 +62,26 @@ while (began := time.perf_counter()) < end:
 print(json.dumps((pairs, longest)))
 """
 
+#: What goes before, for the SQLite of a package in another environment.
+NEWER = """
+import sys
+sys.path.append(sys.argv[3])
+import pysqlite3
+sys.path.pop()
+sys.modules["sqlite3"] = pysqlite3
+"""
 
-def pairs(where: str, processes: int) -> tuple[float, float]:
-    """Pairs per second of all processes together, and the longest single wait in seconds."""
-    command = [sys.executable, "-c", PAIRS.replace("1G", f"{10**9}"), where, str(SECONDS)]
+
+def pairs(where: str, processes: int, newer: str = "") -> tuple[float, float]:
+    """Pairs per second of all processes together, and the longest single wait in seconds.
+
+    Args:
+        where: the book, as a setting says it.
+        processes: how many.
+        newer: the folder of the package with a newer SQLite; that of this Python where it is empty.
+    """
+    program = (NEWER if newer else "") + PAIRS.replace("1G", f"{10**9}")
+    command = [sys.executable, "-c", program, where, str(SECONDS), newer]
     workers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
     ]
@@ -164,11 +182,42 @@ def reading(path: Path) -> None:
     ledger.close()
 
 
-def show(name: str, where: str, counts: tuple[int, ...] = (1, 4, 8)) -> None:
+def show(name: str, where: str, counts: tuple[int, ...] = (1, 4, 8), newer: str = "") -> None:
     """Print the pairs per second and the longest wait by number of processes."""
     for processes in counts:
-        rate, longest = pairs(where, processes)
+        rate, longest = pairs(where, processes, newer)
         print(f"book on {name}, processes: {processes}: {rate:,.0f} pairs/s, longest wait {ms(longest)}", flush=True)
+
+
+def show_newer(folder: Path) -> None:
+    """Print the same for the SQLite among the peers."""
+    python = os.environ.get(PEER, "")
+    if not Path(python).is_file():
+        print(f"book on a newer SQLite: no peer; {PEER} names no Python")
+        return
+    asks = "import pysqlite3; print(pysqlite3.sqlite_version, pysqlite3.__file__)"
+    version, module = subprocess.run([python, "-c", asks], capture_output=True, text=True, check=True).stdout.split(
+        maxsplit=1
+    )
+    show(f"SQLite {version}", str(folder / "newer"), newer=str(Path(module).parent.parent))
+
+
+def show_redis(where: str) -> None:
+    """Print the same for Redis, with the processor time a pair costs its server."""
+    from redis import Redis
+
+    server = Redis.from_url(where)
+    for processes in (1, 4, 8):
+        before = server.info("cpu")
+        rate, longest = pairs(where, processes)
+        after = server.info("cpu")
+        spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+        print(
+            f"book on Redis, processes: {processes}: {rate:,.0f} pairs/s, longest wait {ms(longest)}, "
+            f"{ms(spent / (rate * SECONDS))} of the server a pair",
+            flush=True,
+        )
+    server.close()
 
 
 def run() -> None:
@@ -178,7 +227,8 @@ def run() -> None:
     with tempfile.TemporaryDirectory(dir=state) as name:
         folder = Path(name)
         print(f"disk: {synced_writes(folder):,.0f} synced writes/s by one process")
-        show("SQLite", str(folder / "book"))
+        show(f"SQLite {sqlite3.sqlite_version}", str(folder / "book"))
+        show_newer(folder)
         fill(folder / "full")
         reading(folder / "full")
         show("SQLite with a million entries", str(folder / "full"), (1, 8))
@@ -186,4 +236,4 @@ def run() -> None:
         if where is None:
             print("book on Redis: redis-server is missing")
         else:
-            show("Redis", where)
+            show_redis(where)
