@@ -369,6 +369,18 @@ def test_a_loop_of_tools_is_compacted_between_its_turns_and_the_open_call_is_ans
     assert len(thread.history) == 14
 
 
+@pytest.mark.parametrize("model", ["demo/small", "demo/gpt", "demo/chat"])
+def test_a_thread_that_is_gone_through_again_is_replayed_with_its_compaction(parts, run, model):
+    client, compact = AsyncClient(model, parts=parts, replay=True), Compacting(threshold=6_000)
+    first, again = thread_of(8), thread_of(8)
+    run(ask(client, first, compact=compact))
+    events, reply = run(ask(client, again, compact=compact))
+    assert len(parts.ledger.entries()) == 2
+    assert reply.receipt.replayed
+    assert found(events, Compacted)[0].record.cost.nanousd == 0
+    assert again.messages == first.messages
+
+
 def test_no_such_mode_is_refused(parts):
     with pytest.raises(ConfigurationError, match="auto, economic, now, off"):
         AsyncClient("demo/small", parts=parts, compact="soon")

@@ -24,7 +24,7 @@ from .usage import Usage
 VERSION = 1
 #: How an answer ends that is worth keeping: by itself, or at a bound that stands in the key.
 WHOLE: frozenset[StopReason] = frozenset(
-    {"end", "stop_sequence", "tool_use", "max_tokens", "context_window", "refusal"}
+    {"end", "stop_sequence", "tool_use", "max_tokens", "context_window", "refusal", "compaction"}
 )
 
 _KIND, _BYTES = "_", "bytes"
