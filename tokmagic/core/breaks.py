@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import regex
 
@@ -27,14 +27,19 @@ _FENCE = regex.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 
 def breaks_before(text: str, low: int, high: int) -> Iterator[int]:
     """Places from ``high`` down to ``low``, of every strength in turn, the strongest first."""
-    for pattern in _BACKWARD:
+    for pattern in _possible(_BACKWARD, text, low, high):
         yield from _whole(text, pattern.finditer(text, low, min(high + 1, len(text))), low, high)
 
 
 def breaks_after(text: str, low: int, high: int) -> Iterator[int]:
     """Places from ``low`` up to ``high``, of every strength in turn, the strongest first."""
-    for pattern in _FORWARD:
+    for pattern in _possible(_FORWARD, text, low, high):
         yield from _whole(text, pattern.finditer(text, low, min(high + 1, len(text))), low, high)
+
+
+def _possible(patterns: Sequence[regex.Pattern[str]], text: str, low: int, high: int) -> Sequence[regex.Pattern[str]]:
+    """Without those of paragraphs and lines where no line ends: to search for them takes its time."""
+    return patterns if text.find("\n", max(0, low - 1), high) >= 0 else patterns[2:]
 
 
 def pauses_before(text: str, low: int, high: int) -> Iterator[int]:

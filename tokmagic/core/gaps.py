@@ -20,8 +20,8 @@ WORTH = 4
 NARROW_PART, NARROW = 16, 4_096
 #: How far back a good end of the head is looked for, as a part of it and in characters; what it leaves is the tail's.
 LOOK_BACK, FARTHEST = 4, 4_096
-#: What the tail may leave unused to begin well: a hundredth of the limit, of a low limit so many tokens.
-LOSS, LEAST_LOSS = 128, 8
+#: What the tail may leave unused to begin well: such a part of the limit, of a low limit so many tokens.
+LOSS, LEAST_LOSS = 256, 8
 
 
 @dataclass(frozen=True, slots=True)
