@@ -70,7 +70,8 @@ class BookFile:
         The sync comes after the gate, so that those of several processes are one for the disk.
 
         Raises:
-            LedgerError: in one line, for whatever SQLite or the file system reports. Nothing has happened then.
+            LedgerError: in one line, for whatever SQLite or the file system reports. Nothing has happened then; only
+                where the sync itself failed it has, and a power cut can still undo it.
         """
         with self.sparing_transaction() as db:
             yield db
