@@ -17,7 +17,7 @@ from typing import Any
 from .messages import Compaction, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult
 from .money import Cost
 from .planning import Wishes
-from .replies import Answer, Cut, Receipt, Reply, StopReason
+from .replies import Answer, CompactionRecord, Cut, Receipt, Reply, StopReason
 from .usage import Usage
 
 #: Part of every key; raised when a kept reply is no longer read as it was written.
@@ -33,6 +33,7 @@ _KINDS = {
     for kind in (
         Answer,
         Compaction,
+        CompactionRecord,
         Cost,
         Cut,
         Document,
