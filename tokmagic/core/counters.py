@@ -111,7 +111,7 @@ class Counter(Protocol):
         """The last seam at or before ``position``; the start of the text is one."""
 
     def widths(self, text: str) -> bytes | None:
-        """How many characters begin in each token, in order; None of a tokenizer that has no seams inside a text.
+        """How many characters begin in each token, in order; None where that cannot be told.
 
         Between two seams the widths are as many as the tokens there, and add up to the characters.
         """

@@ -66,12 +66,16 @@ class BpeCounter:
         """The last seam at or before ``position``; 0 if there is none."""
         return seams(self.name).before(text, position)
 
-    def widths(self, text: str) -> bytes:
-        """How many characters begin in each token; in a piece too long to encode at once they are made even."""
-        return b"".join(
+    def widths(self, text: str) -> bytes | None:
+        """How many characters begin in each token; in a piece too long to encode at once they are made even.
+
+        None of a text in which two surrogates stand for one character.
+        """
+        widths = b"".join(
             _widths(self.name, text[start:end]) if tokens is None else _even(end - start, tokens)
             for start, end, tokens in self._parts(text)
         )
+        return widths if text.isascii() or sum(widths) == len(text) else None
 
     def clear(self) -> None:
         """Forget what was counted."""
@@ -119,8 +123,7 @@ class BpeCounter:
 
 def _widths(name: str, text: str) -> bytes:
     tokens = encoding(name).encode_ordinary(text)
-    widths = bytes(itemgetter(0, *tokens)(begun(name)))[1:]  # one number alone would come without a tuple
-    return widths if text.isascii() or sum(widths) == len(text) else _even(len(text), len(tokens))
+    return bytes(itemgetter(0, *tokens)(begun(name)))[1:]  # one number alone would come without a tuple
 
 
 def _even(characters: int, tokens: int) -> bytes:
