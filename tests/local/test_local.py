@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,25 +187,45 @@ def test_an_image_is_refused_by_name(tiny: EmbeddedServer) -> None:
     assert "image" in refused.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ROUTES)
-@pytest.mark.parametrize("stream", [True, False])
-def test_a_client_that_hangs_up_frees_the_model_at_once(
-    path: str, stream: bool, tmp_path: Path, start: Callable[..., EmbeddedServer]
-) -> None:
-    folder = tmp_path / "endless"
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., EmbeddedServer]) -> EmbeddedServer:
+    """A model that never ends by itself and may write a million tokens."""
+    folder = tmp_path_factory.mktemp("models") / "endless"
     fast = tokenizer()
     fast.eos_token = None
     fast.save_pretrained(folder)
     model_of(len(fast), 16, window=1_000_000).save_pretrained(folder)
-    server = start(str(folder))
-    asked, headers = body(path, model="endless", most=900_000, stream=stream), {"x-api-key": server.token}
+    return start(str(folder))
+
+
+@contextmanager
+def begun(server: EmbeddedServer, path: str, *, stream: bool = True) -> Iterator[None]:
+    """An answer of a million tokens that has begun, and is left half a second later if it shows nothing."""
+    asked = body(path, model="endless", most=900_000, stream=stream)
     with (
         suppress(httpx2.ReadTimeout),
         httpx2.Client(timeout=0.5) as client,
-        client.stream("POST", server.url + path, json=asked, headers=headers) as reply,
+        client.stream("POST", server.url + path, json=asked, headers={"x-api-key": server.token}) as reply,
     ):
-        next(reply.iter_raw())
-    assert post(server, path, model="endless").status_code == 200
+        chunks = reply.iter_raw()
+        next(chunks)
+        yield
+        return
+    yield
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_hangs_up_frees_the_model_at_once(path: str, stream: bool, endless: EmbeddedServer) -> None:
+    with begun(endless, path, stream=stream):
+        pass
+    assert post(endless, path, model="endless").status_code == 200
+
+
+def test_a_client_that_hangs_up_while_it_waits_leaves_the_queue(endless: EmbeddedServer) -> None:
+    with begun(endless, ROUTES[0]), begun(endless, ROUTES[1], stream=False), begun(endless, ROUTES[2], stream=False):
+        pass
+    assert post(endless, ROUTES[0], model="endless").status_code == 200
 
 
 def test_calls_at_once_are_served_one_after_the_other_and_not_mixed_up(tiny: EmbeddedServer) -> None:
