@@ -558,6 +558,23 @@ def test_an_interrupted_tool_ends_the_run_with_a_reply_that_says_so(scripted):
     assert len(parts.requests) == 1
 
 
+def test_what_ran_before_an_interrupt_stays_in_the_thread_and_the_rest_is_told_not_to_have_run(scripted):
+    def hangs() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        threading.Event().wait(30)
+
+    thread = Conversation("talk")
+    parts = scripted(calls(("add", '{"a":1,"b":1}'), ("hangs", "{}"), ("add", '{"a":2,"b":2}')), said())
+    client = Client("demo/claude", parts=parts)
+    with pytest.raises(Interrupted):
+        client.run_tools("Go.", tools=[add, hangs], thread=thread).until_done()
+    client.send("And?", thread=thread)
+    told = {result.call_id: text_of(result) for result in results(parts.requests[1])}
+    assert told["call_0"] == "2"
+    assert told["call_1"].startswith("Not run")
+    assert told["call_2"].startswith("Not run")
+
+
 def test_an_interrupt_of_a_whole_run_keeps_what_was_paid(scripted):
     def hangs() -> None:
         os.kill(os.getpid(), signal.SIGINT)

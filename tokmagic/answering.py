@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from tokmagic.allowance import Allowance, inside
 from tokmagic.core.counters import Counter
@@ -26,6 +26,8 @@ from tokmagic.results import parts_of, shortened
 
 log = logging.getLogger("tokmagic")
 
+#: Seconds in which a tool that has just returned is heard, where a run is stopped.
+MOMENT = 0.05
 #: Makes a call where synchronous tools run.
 Here: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 #: Whether a call may be made, which is asked before any of its reply is.
@@ -66,7 +68,8 @@ class Toolbox:
         try:
             for call in calls:
                 if call.id in tasks:
-                    results[call.id] = await tasks[call.id]
+                    await asyncio.wait([tasks[call.id]])
+                    results[call.id] = tasks[call.id].result()
                 else:
                     results[call.id] = (not_run([call], "the user did not allow it.")[0], ())
                 result, cuts = results[call.id]
@@ -74,9 +77,7 @@ class Toolbox:
                     yield Notice(f"The result of {call.name} is shortened: {cut.what} ({cut.loss})")
                 yield ToolFinished(call, result)
         finally:
-            for task in tasks.values():
-                task.cancel()
-            await asyncio.gather(*tasks.values(), return_exceptions=True)
+            await _ended(tasks, results)
 
     async def _allows(self, call: ToolCall, here: Here) -> bool:
         if self.confirm is None or call.name not in self.functions:
@@ -110,6 +111,21 @@ class Toolbox:
         if all(len(text.encode()) <= self.max_tokens for text in texts):
             return result, ()
         return await to_thread.run_sync(shortened, result, self.max_tokens, self.counter)
+
+
+async def _ended(
+    tasks: Mapping[str, asyncio.Task[tuple[ToolResult, tuple[Cut, ...]]]],
+    results: dict[str, tuple[ToolResult, tuple[Cut, ...]]],
+) -> None:
+    """End what still runs; a tool that had returned by then is heard all the same."""
+    with CancelScope(shield=True):
+        if any(not task.done() for task in tasks.values()):
+            await asyncio.wait(tasks.values(), timeout=MOMENT)
+        for id, task in tasks.items():
+            if task.done() and not task.cancelled() and task.exception() is None:
+                results.setdefault(id, task.result())
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
 
 
 def _inside(allowance: Allowance, act: Callable[[], Any]) -> Any:

@@ -138,12 +138,26 @@ class ToolRun:
         calls = [call for call in self._calls if call.id not in self._results]
         step = STEPS[self.reply.answer.stop_reason] if self.reply is not None else "run"
         if step == "run":
-            async with aclosing(self._toolbox.answer(calls, self.here, self._results)) as events:
+            async with aclosing(self._answers(calls)) as events:
                 async for event in events:
                     yield event
         elif step == "stop":
             refused = not_run(calls, "the turn that asked for it was not complete.")
             self._results.update((result.call_id, (result, ())) for result in refused)
+
+    async def _answers(self, calls: Sequence[ToolCall]) -> AsyncGenerator[ToolEvent]:
+        """Run the tools; where that is stopped half-way, what they returned by then is left in the history."""
+        whole = False
+        try:
+            async with aclosing(self._toolbox.answer(calls, self.here, self._results)) as events:
+                async for event in events:
+                    yield event
+            whole = True
+        finally:
+            response = self.response() if not whole and self.replies else None
+            if response is not None:
+                self._thread.messages.append(response)
+                self._results.clear()
 
     def response(self) -> Message | None:
         """The results as they stand, as the message that is sent next; None if there are none."""
