@@ -78,5 +78,5 @@ def test_evaluating_leaves_no_name_behind() -> None:
 
 
 def test_names_that_ipython_brings_are_not_suggested() -> None:
-    with pytest.raises(InvalidPrompt, match="opens is not defined.*Define it in a cell above"):
+    with pytest.raises(InvalidPrompt, match=r"opens is not defined.*Define it in a cell above"):
         expand("{{opens}}", {"open": open, "exit": exit})
