@@ -1,4 +1,4 @@
-"""What replies report tightens an estimate, and the margin it then states holds: on generated data, for want of keys."""
+"""Replies tighten an estimate, and the margin it then states holds: on generated data, for want of keys."""
 
 import random
 from math import exp
