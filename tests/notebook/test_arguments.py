@@ -55,7 +55,7 @@ def test_thinking_is_asked_for_in_words_or_tokens() -> None:
         ("--temperature=-0.5", "finite number of 0 or more, not '-0.5'"),
         ("--temperature -1", "finite number of 0 or more, not '-1'"),
         ("--temperature hot", "finite number of 0 or more, not 'hot'"),
-        ("--reasoning much", "whole number of 1024 or more, not 'much'"),
+        ("--reasoning much", "one of off, low, medium, high, or a whole number of 1024 or more, not 'much'"),
         ("--reasoning 100", "whole number of 1024 or more, not '100'"),
         ("--system sk-ant-api03-0123456789abcdef", "looks like a key: a key comes from the environment"),
         ("--max-tokens 0", "whole number of 1 or more, not '0'"),

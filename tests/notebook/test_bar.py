@@ -48,6 +48,15 @@ def test_notes_stand_together() -> None:
     assert shown["text/plain"] == "! mind this\n! and that"
 
 
+def test_a_note_that_comes_again_is_counted_instead_of_repeated() -> None:
+    screen = Screen()
+    bar = BarDisplay(screen)
+    for text in ("a part is cut off", "and that", "a part is cut off"):
+        bar.note(text)
+    (shown,) = screen.outputs.values()
+    assert shown["text/plain"] == "! a part is cut off (2 times)\n! and that"
+
+
 def test_a_cell_that_asks_many_rows_shows_the_bar(kernel: Any) -> None:
     code = (
         "import tokmagic as tm\n"

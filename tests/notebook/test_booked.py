@@ -65,6 +65,7 @@ def test_models_show_limits_cached_prices_and_keys(kernel: Any) -> None:
     assert "cached" in head
     assert all(line.endswith("yes") for line in lines)
     assert "requests/minute" in lines[0]
+    assert "No model's name contains 'zzzz'" in kernel.run("%tokens models zzzz").error["evalue"]
 
 
 MADE = """

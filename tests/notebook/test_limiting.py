@@ -49,7 +49,7 @@ def test_limits_are_listed_with_who_set_them_and_where_they_warn(magics: TokMagi
     tokens(magics, 'limit "9 usd/month, warn at 90 %"')
     lines = tokens(magics, "limits").splitlines()
     shown = {" ".join(line.split()) for line in lines}
-    assert any(line.startswith("$5.00/day user refuse 60 % config") for line in shown)
+    assert any(line.startswith("$5.00/day user refuse 60 % config $5.00 play") for line in shown)
     assert any(line.startswith("$0.50/call session refuse - config per call") for line in shown)
     assert any(line.startswith("200k tokens/session session refuse 80 % config") for line in shown)
     assert any(line.startswith("$9.00/month user refuse 90 % notebook") for line in shown)

@@ -96,9 +96,7 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     if found.new and not found.thread:
         raise ConfigurationError("--new starts a conversation afresh: name it too, such as --thread talk --new.")
     if (found.confirm_tools or found.max_iterations) and not found.tools:
-        raise ConfigurationError(
-            "--confirm-tools and --max-iterations are about tools: name some with --tools f,g."
-        )
+        raise ConfigurationError("--confirm-tools and --max-iterations are about tools: name some with --tools f,g.")
     return CellOptions(name=name, **_values(found))
 
 
@@ -153,11 +151,12 @@ def option_names() -> tuple[str, ...]:
     return tuple(name for names in OPTIONS for name in names.split())
 
 
-def _whole(option: str, least: int) -> Callable[[str], int]:
+def _whole(option: str, least: int, words: tuple[str, ...] = ()) -> Callable[[str], int]:
     def convert(word: str) -> int:
         digits = word.replace("_", "").replace(",", "")
         if not (digits.isascii() and digits.isdigit()) or int(digits) < least:
-            raise ConfigurationError(f"{option} is a whole number of {least} or more, not {word!r}.")
+            others = f"one of {', '.join(words)}, or " if words else ""
+            raise ConfigurationError(f"{option} is {others}a whole number of {least} or more, not {word!r}.")
         return int(digits)
 
     return convert
@@ -183,7 +182,7 @@ def _temperature(word: str) -> float:
 
 def _reasoning(word: str) -> Reasoned:
     effort = next((effort for effort in EFFORTS if word == effort), None)
-    return effort if effort is not None else _whole("--reasoning", LEAST_BUDGET)(word)
+    return effort if effort is not None else _whole("--reasoning", LEAST_BUDGET, EFFORTS)(word)
 
 
 def _one_of(option: str, known: tuple[str, ...]) -> Callable[[str], str]:
@@ -216,7 +215,9 @@ def _dollars(word: str) -> int:
 
 #: Names of an option -> what argparse is told about it.
 OPTIONS: dict[str, dict[str, Any]] = {
-    "-m --model": {"help": "provider/model, or a bare name"},
+    "-m --model": {
+        "help": "provider/model, or a bare name; of several, with commas, the next is asked where one fails"
+    },
     "--system": {"metavar": "TEXT", "help": "the system text"},
     "--max-tokens": {"type": _whole("--max-tokens", 1), "metavar": "N", "help": "bound of the answer, in tokens"},
     "--temperature": {"type": _temperature, "metavar": "X", "help": "0 or more; left to the model if not said"},

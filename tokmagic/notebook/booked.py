@@ -104,8 +104,14 @@ def report(_: TokMagics, rest: str) -> Bundle:
 
 
 def models(_: TokMagics, rest: str) -> Bundle:
-    """Models with their limits, prices and keys."""
+    """Models with their limits, prices and keys.
+
+    Raises:
+        ConfigurationError: no name contains the filter.
+    """
     found = reports.model_table(shared_parts(), rest)
+    if not len(found):
+        raise ConfigurationError(f"No model's name contains {rest!r}: %tokens models alone lists the first of all.")
     lines = list(islice(found.lines(), MOST_MODELS))
     if len(found) > MOST_MODELS:
         lines.append((f"and {len(found) - MOST_MODELS:,} more: %tokens models FILTER", *[""] * (len(MODEL_HEAD) - 1)))

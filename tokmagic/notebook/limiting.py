@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tokmagic.api import safe_limits
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.limits import Limit, show_amount
+from tokmagic.core.limits import Level, Limit, show_amount
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.words import parse_limit
 from tokmagic.notebook import markup
@@ -29,10 +29,15 @@ def limits(magics: TokMagics, _: str) -> Bundle:
     client = magics.client()
     levels = client.snapshot().levels
     known = [level.account.limit for level in levels]
-    counted = [(level.account.limit, show_amount(level.left, level.account.limit.unit)) for level in levels]
+    counted = [(level.account.limit, _left(level)) for level in levels]
     others = [(limit, "per call" if limit.window == "call" else "-") for limit in client.limits if limit not in known]
     head = ("limit", "for", "when full", "warns at", "set by", "left")
     return markup.table(head, [_limit_line(limit, left) for limit, left in counted + others])
+
+
+def _left(level: Level) -> str:
+    unit = level.account.limit.unit
+    return f"{show_amount(level.left, unit)}{' play' if unit == 'nanousd' and level.account.play else ''}"
 
 
 def _limit_line(limit: Limit, left: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ Colours are the theme's own variables, so that light and dark both work.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
 from typing import Any
@@ -65,8 +66,9 @@ def status(text: str) -> Bundle:
 
 
 def notes(lines: Iterable[str]) -> Bundle:
-    """Warnings above an answer."""
-    found = tuple(lines)
+    """Warnings above an answer, each once with how often it came."""
+    times = Counter(lines)
+    found = tuple(line if often == 1 else f"{line} ({often} times)" for line, often in times.items())
     style = f"border-left:3px solid {_COLOURS['warn']};padding-left:8px;margin:2px 0 6px"
     return {
         "text/html": "".join(f'<div style="{style}">{escape(line)}</div>' for line in found),
