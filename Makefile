@@ -1,7 +1,7 @@
 # Everything from a bare Debian with python3 and make: each target sets up what it needs and no more.
 #   make demo   the quickstart, executed on the embedded server; no key needed
 #   make test   every test       make lint   ruff, mypy, import contracts, eslint, prettier, tsc
-#   make lab    JupyterLab on the quickstart      make bench   the ratios the README quotes
+#   make lab    JupyterLab on the quickstart      make bench   the ratios the README quotes (BENCH="calls load" for some)
 #   make soak   the large proofs at full size; takes hours
 #   make test-local   the engine for local models, on tiny ones made on the spot; installs torch
 PYTHON  ?= python3
@@ -37,7 +37,7 @@ lab: $(VENV)/.lab
 	TOKMAGIC_HOME=$(CURDIR)/$(STATE)/home $(BIN)/jupyter lab --notebook-dir=$(STATE)/lab $(STATE)/lab/quickstart.ipynb
 
 bench: $(VENV)/.test $(STATE)/peers/.ready $(STATE)/.redis
-	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench
+	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench $(BENCH)
 
 soak: $(VENV)/.test $(STATE)/.redis
 	@TOKMAGIC_SOAK=1 $(BIN)/python -m pytest --ignore=tests/browser $(SOAK)
