@@ -43,7 +43,7 @@ function body({ texts, receipt }: Cell, width: number): HTMLElement {
     numbers.append(element(place === 0 ? 'th' : 'td', 'number', text));
   });
   detail.colSpan = width;
-  detail.append(element('span', 'model', receipt.model));
+  detail.append(element('span', 'model', receipt.replay_of ? `${receipt.model}, replayed` : receipt.model));
   detail.append(...receipt.badges.map(badge => element('span', 'badge', badge)));
   below.append(detail);
   made.append(numbers, below);

@@ -32,7 +32,7 @@ export interface Cell {
   label: string;
   /** One text for each of the snapshot's columns. */
   texts: string[];
-  receipt: { call: string; model: string; badges: string[] };
+  receipt: { call: string; model: string; replay_of: string; badges: string[] };
 }
 
 export interface Snapshot {

@@ -73,6 +73,12 @@ describe('the gauge', () => {
     expect(texts('.tokmagic-model')).toEqual(['demo/claude', 'demo/claude']);
     expect(texts('.tokmagic-badge').slice(0, 2)).toEqual(cell.receipt.badges);
   });
+  it('says of a replayed answer that it is one', () => {
+    const [cell] = SNAPSHOT.cells;
+    if (!cell) throw new Error('the fixture has a cell');
+    show({ cells: [{ ...cell, receipt: { ...cell.receipt, replay_of: 'c0' } }] });
+    expect(texts('.tokmagic-model')).toEqual(['demo/claude, replayed']);
+  });
   it('updates a row in place, and takes away what is gone', () => {
     show({ rows: [row({ key: 'a', text: 'one' }), row({ key: 'b' })] });
     const before = rowOf('a');
