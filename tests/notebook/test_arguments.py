@@ -3,8 +3,16 @@ from __future__ import annotations
 import pytest
 from IPython.core.magic_arguments import MagicArgumentParser
 
+from tokmagic.core import messages, truncation
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.notebook.arguments import CellOptions, cell_arguments, option_names, parse_cell
+from tokmagic.notebook.arguments import (
+    EFFORTS,
+    STRATEGIES,
+    CellOptions,
+    cell_arguments,
+    option_names,
+    parse_cell,
+)
 
 
 @cell_arguments
@@ -99,3 +107,8 @@ def test_a_repeated_limit_of_one_cell_does_not_leak_into_the_next() -> None:
 def test_a_conversation_that_starts_afresh_needs_its_name() -> None:
     with pytest.raises(ConfigurationError, match="--new starts a conversation afresh: name it too"):
         parse_cell(PARSER, "--new")
+
+
+def test_the_values_it_offers_are_those_there_are() -> None:
+    assert (EFFORTS, STRATEGIES) == (messages.EFFORTS, ("smart", "start", "middle", "end", "split", "off"))
+    assert {*STRATEGIES} == {*truncation.STRATEGIES, "split", "off"}

@@ -39,9 +39,10 @@ shell.extension_manager.load_extension("tokmagic")
 print({"llm", "tok"} <= set(table["cell"]), "tokens" in table["line"])
 heavy = {"anthropic", "openai", "httpx", "httpx2", "ipywidgets", "anywidget", "tiktoken", "genai_prices", "anyio",
          "starlette", "uvicorn", "sqlite3", "platformdirs", "tokmagic.sync", "tokmagic.client", "tokmagic.parts"}
-print(sorted(heavy & (set(sys.modules) - modules)))
+new = set(sys.modules) - modules
+print(sorted(heavy & new), sorted(name for name in new if name.startswith("tokmagic.core.")))
 """
-    assert output_of(script) == ("True True\n[]\n", "")
+    assert output_of(script) == ("True True\n[] ['tokmagic.core.errors']\n", "")
     assert list(tmp_path.iterdir()) == []
 
 

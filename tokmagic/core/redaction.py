@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 
@@ -30,6 +29,8 @@ class Secret:
 
     def fingerprint(self, service: str) -> str:
         """What a key of that service is known by, where the key itself must not stand."""
+        import hashlib  # takes longer to load than all else of an extension that only knows how to mask
+
         return f"{service}:{hashlib.sha256(self._value.encode()).hexdigest()[:12]}"
 
     def __repr__(self) -> str:

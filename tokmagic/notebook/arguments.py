@@ -17,18 +17,16 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser, argument, magic_arguments
 
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.messages import EFFORTS, Reasoned
-from tokmagic.core.reasoning import LEAST_BUDGET
-from tokmagic.core.redaction import redact
-from tokmagic.extras import NO_KEYS
 
 if TYPE_CHECKING:
     from tokmagic.core.limits import Limit
+    from tokmagic.core.messages import Reasoned
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPACTIONS = ("auto", "economic", "now", "off")
 FORMATS = ("markdown", "text", "json", "code")
+EFFORTS = ("off", "low", "medium", "high")
 STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
 
 _TARGET = re.compile(r"\s*(\S+)\s*<<(?=\s|$)")
@@ -82,7 +80,11 @@ def parse_cell(parser: MagicArgumentParser, line: str) -> CellOptions:
     Raises:
         ConfigurationError: naming the word that cannot be used and what would do.
     """
+    from tokmagic.core.redaction import redact
+
     if redact(line) != line:
+        from tokmagic.extras import NO_KEYS
+
         raise ConfigurationError(f"The first line holds what looks like a key: {NO_KEYS}.")
     name, rest = _target(line)
     words = _split(rest)
@@ -181,7 +183,10 @@ def _temperature(word: str) -> float:
 
 
 def _reasoning(word: str) -> Reasoned:
-    effort = next((effort for effort in EFFORTS if word == effort), None)
+    from tokmagic.core import messages
+    from tokmagic.core.reasoning import LEAST_BUDGET
+
+    effort = next((effort for effort in messages.EFFORTS if word == effort), None)
     return effort if effort is not None else _whole("--reasoning", LEAST_BUDGET, EFFORTS)(word)
 
 
