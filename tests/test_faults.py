@@ -58,7 +58,7 @@ IN_ONE_PIECE = {
 @pytest.fixture
 def call(make_parts, monkeypatch, runner):
     """One call to a server with a fault; its reply, its error, and its attempts in the book."""
-    monkeypatch.setattr("tokmagic.corridor.RetryPolicy", partial(RetryPolicy, base=0.0))
+    monkeypatch.setattr("tokmagic.corridor.passage.RetryPolicy", partial(RetryPolicy, base=0.0))
     known = set()
     models = [replace(model, rates=()) for model in catalog.demo_models().values()]
 

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from tokmagic.core.messages import ToolResult as ToolResult
     from tokmagic.core.replies import Reply as Reply
     from tokmagic.core.usage import Usage as Usage
-    from tokmagic.corridor import Quote as Quote
-    from tokmagic.guarding import guard as guard
+    from tokmagic.corridor.passage import Quote as Quote
+    from tokmagic.guarding.clients import guard as guard
     from tokmagic.hooks import on_entry as on_entry
     from tokmagic.metrics import export_metrics as export_metrics
     from tokmagic.notebook import load_ipython_extension as load_ipython_extension
@@ -65,7 +65,7 @@ _HOMES = {
     ),
     "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
-    "tokmagic.corridor": ("Quote",),
+    "tokmagic.corridor.passage": ("Quote",),
     "tokmagic.core.compaction": ("Compacting",),
     "tokmagic.core.errors": (
         "BudgetExceeded",
@@ -82,7 +82,7 @@ _HOMES = {
     "tokmagic.core.messages": ("Document", "Image", "Message", "Text", "Tool", "ToolCall", "ToolResult"),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),
-    "tokmagic.guarding": ("guard",),
+    "tokmagic.guarding.clients": ("guard",),
     "tokmagic.hooks": ("on_entry",),
     "tokmagic.metrics": ("export_metrics",),
     "tokmagic.notebook": ("load_ipython_extension", "unload_ipython_extension"),

@@ -24,11 +24,11 @@ from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message
 from tokmagic.core.replies import Reply
 from tokmagic.core.settling import Outcome
+from tokmagic.corridor.shield import to_the_end
 from tokmagic.options import SPLIT, CallOptions, chain_of
 from tokmagic.parts import Parts
 from tokmagic.progress import Watched, watch
 from tokmagic.providers import Batches, Result
-from tokmagic.shield import to_the_end
 
 #: Seconds between two looks at a batch.
 POLL = 15.0

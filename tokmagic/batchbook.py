@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tokmagic import hooks
-from tokmagic.booking import Booking
 from tokmagic.core.batches import SERVED, Submission, in_batches, note_name, submission_of
 from tokmagic.core.book import Entry, Lessons
 from tokmagic.core.errors import MalformedReply, ProviderError, RequestTooLarge
@@ -23,10 +22,11 @@ from tokmagic.core.receipts import receipt_of, refusal
 from tokmagic.core.replays import replayed
 from tokmagic.core.replies import Answer, Reply
 from tokmagic.core.settling import Outcome, settle_entry
+from tokmagic.corridor.booking import Booking
+from tokmagic.corridor.recall import Recall
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
 from tokmagic.providers import Result as Sent
-from tokmagic.recall import Recall
 
 #: Seconds a hold lives: the day a provider takes at most, and two hours to look at the results.
 PATIENCE = 26 * 3600.0

@@ -27,7 +27,8 @@ from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.toolcalls import closed
 from tokmagic.core.words import parse_limit
-from tokmagic.corridor import Passage, Quote
+from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.splitting import SplitPassage
 from tokmagic.mapping import AT_ONCE, Call, MapPassage
 from tokmagic.options import (
     SPLIT,
@@ -40,7 +41,6 @@ from tokmagic.options import (
     parted_options,
 )
 from tokmagic.parts import Parts, shared_parts
-from tokmagic.splitting import SplitPassage
 from tokmagic.streams import AsyncStream, AsyncToolRunner
 from tokmagic.toolrun import ToolRun
 from tokmagic.tools import tool_run

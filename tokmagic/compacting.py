@@ -25,10 +25,10 @@ from tokmagic.core.money import show_nanousd
 from tokmagic.core.planning import Wishes, answer_bound, input_room
 from tokmagic.core.replies import CompactionRecord, Reply
 from tokmagic.core.tokens import count_request
-from tokmagic.corridor import Passage, Quote
+from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.splitting import SplitPassage
 from tokmagic.options import CallOptions, compacting_of, wishes_of
 from tokmagic.parts import Parts
-from tokmagic.splitting import SplitPassage
 
 #: Makes the passage of a call of these messages with these options.
 MakePassage: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Passage | SplitPassage]

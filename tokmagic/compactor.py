@@ -25,7 +25,7 @@ from tokmagic.core.money import Cost
 from tokmagic.core.replies import FREE, CompactionRecord, Reply
 from tokmagic.core.sizes import with_beta
 from tokmagic.core.summarising import SUMMARY_PROMPT, WORDS_PER_TOKEN, headed, headless, instructions, summary_request
-from tokmagic.corridor import Passage
+from tokmagic.corridor.passage import Passage
 from tokmagic.options import CallOptions, chain_of, compacting_of
 from tokmagic.parts import Parts
 

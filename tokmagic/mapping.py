@@ -25,7 +25,7 @@ from tokmagic.core.errors import (
 from tokmagic.core.events import Connecting, Event, Notice, Progress, Retrying, Waiting
 from tokmagic.core.mapped import Replies, Result, stopped_at
 from tokmagic.core.replies import Receipt, Reply
-from tokmagic.shield import ended
+from tokmagic.corridor.shield import ended
 
 #: Rows that are under way together, at most, where nothing is said.
 AT_ONCE = 8

@@ -29,10 +29,10 @@ from tokmagic.core.models import Model, Service
 from tokmagic.core.redaction import Secret
 from tokmagic.gauge import Gauge
 from tokmagic.keys import has_key, key_of
-from tokmagic.lanes import Lane, Lanes
 from tokmagic.learning import Learning
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.registry import open_ledger
+from tokmagic.queues.lanes import Lane, Lanes
 from tokmagic.replay import MEGABYTE, ReplayStore
 
 if TYPE_CHECKING:

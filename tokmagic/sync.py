@@ -29,7 +29,7 @@ from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
-from tokmagic.corridor import Quote
+from tokmagic.corridor.passage import Quote
 from tokmagic.mailbox import TICK, Errand, Mailbox
 from tokmagic.mapping import AT_ONCE
 from tokmagic.options import CallOptions, ClientOptions, ToolOptions

@@ -20,10 +20,10 @@ from tokmagic.core.models import Model
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.typical import learned_output, note_name, read_typical
 from tokmagic.core.usage import Usage
-from tokmagic.gate import Gate
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.memory import MemoryLedger
-from tokmagic.turns import Turns
+from tokmagic.queues.gate import Gate
+from tokmagic.queues.turns import Turns
 
 from .clock import VirtualLoop
 from .service import PER_MINUTE, Call, Refused, Service

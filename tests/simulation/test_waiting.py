@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from tokmagic.gate import FEW, Gate
-from tokmagic.turns import Turns
+from tokmagic.queues.gate import FEW, Gate
+from tokmagic.queues.turns import Turns
 
 from .clock import run
 

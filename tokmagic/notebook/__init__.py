@@ -50,5 +50,5 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
         shell.events.unregister("post_run_cell", magics.after_cell)
         displays.use(None)
         magics.hide_state()
-    if "tokmagic.guarding" in sys.modules:
-        sys.modules["tokmagic.guarding"].release_every_client()
+    if "tokmagic.guarding.clients" in sys.modules:
+        sys.modules["tokmagic.guarding.clients"].release_every_client()

@@ -21,7 +21,7 @@ from tokmagic.notebook.markup import Bundle
 from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
-    from tokmagic.doors import Door
+    from tokmagic.guarding.doors import Door
     from tokmagic.notebook.magics import TokMagics
 
 HISTORY_HEAD = ("id", "when", "cell", "model", "in", "out", "waited", "cost", "state")
@@ -124,22 +124,22 @@ def guard(magics: TokMagics, rest: str) -> Bundle:
     Raises:
         ConfigurationError: another word than ``on`` or ``off``.
     """
-    from tokmagic import guarding
+    from tokmagic.guarding import clients
 
     word, _, provider = rest.partition(" ")
     if word == "on":
-        guarding.guard_every_client(_door(magics, provider.strip()))
+        clients.guard_every_client(_door(magics, provider.strip()))
     elif rest == "off":
-        guarding.release_every_client()
+        clients.release_every_client()
     elif rest:
         raise ConfigurationError(f"%tokens guard takes on or off, not {rest!r}.")
-    if guarding.guards_every_client():
+    if clients.guards_every_client():
         return markup.plain("On: every anthropic and openai client made from now on obeys the book and its limits.")
     return markup.plain("Off: only clients given to tm.guard, or made while it was on, obey the book.")
 
 
 def _door(magics: TokMagics, provider: str) -> Door:
-    from tokmagic.doors import Door
+    from tokmagic.guarding.doors import Door
 
     return Door(
         shared_parts(),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from tokmagic.conversation import Conversation
-    from tokmagic.corridor import Quote
+    from tokmagic.corridor.passage import Quote
     from tokmagic.options import CallOptions
     from tokmagic.sync import Client, Stream
 

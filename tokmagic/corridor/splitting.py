@@ -32,10 +32,10 @@ from tokmagic.core.messages import Message, Text
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Answer, Reply
 from tokmagic.core.splitting import Splitting, split_call
-from tokmagic.corridor import Passage, Quote
+from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.tab import Tab
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
-from tokmagic.tab import Tab
 
 T = TypeVar("T")
 #: Makes the passage of one call of these messages with these options.

@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 from anyio import to_thread
 
-from tokmagic.booking import Booking
 from tokmagic.core.affording import lowered, lowering
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import LedgerError, ProviderError, StreamBroken
@@ -23,9 +22,10 @@ from tokmagic.core.limits import Admitted, Decision, Refused, Wait
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.receipts import refusal, why_it_queues
 from tokmagic.core.settling import Outcome
-from tokmagic.lanes import Lane
+from tokmagic.corridor.booking import Booking
+from tokmagic.corridor.shield import to_the_end
 from tokmagic.providers import Provider
-from tokmagic.shield import to_the_end
+from tokmagic.queues.lanes import Lane
 
 Tighten: TypeAlias = Callable[[CallPlan], Awaitable[CallPlan | None]]
 

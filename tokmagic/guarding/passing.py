@@ -16,8 +16,8 @@ from typing import Any, TypeAlias
 
 import httpx2
 
-from tokmagic.attempts import Asked, Attempt, Desk
-from tokmagic.shield import to_the_end
+from tokmagic.corridor.shield import to_the_end
+from tokmagic.guarding.attempts import Asked, Attempt, Desk
 
 #: The call whose attempts are made here, so that the retries of an SDK are booked as one call.
 _call: ContextVar[str] = ContextVar("tokmagic_guarded_call", default="")

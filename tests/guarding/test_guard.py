@@ -26,8 +26,8 @@ from tokmagic.core.errors import StreamBroken
 from tokmagic.core.models import Model
 from tokmagic.core.settling import Outcome
 from tokmagic.core.words import parse_limit
-from tokmagic.doors import Door
-from tokmagic.guarding import guard, guard_every_client, guards_every_client, release_every_client
+from tokmagic.guarding.clients import guard, guard_every_client, guards_every_client, release_every_client
+from tokmagic.guarding.doors import Door
 from tokmagic.server import start_server
 
 HELLO = [{"role": "user", "content": "Tell me about rivers."}]

@@ -38,8 +38,8 @@ from tokmagic.core.rates import RateState
 from tokmagic.core.receipts import kernels_on, why_it_waits
 from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.core.usage import Usage
+from tokmagic.corridor.tab import Tab
 from tokmagic.parts import Parts
-from tokmagic.tab import Tab
 
 #: Seconds a hold outlives its call's deadline before it counts as a dead owner's.
 GRACE = 60.0

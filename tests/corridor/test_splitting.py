@@ -10,8 +10,8 @@ from tokmagic.core.errors import BudgetExceeded, RequestTooLarge
 from tokmagic.core.events import Completed, Planned, Progress, TextDelta
 from tokmagic.core.messages import Message, Text, assistant, system, user
 from tokmagic.core.words import parse_limit
-from tokmagic.corridor import Passage
-from tokmagic.splitting import AT_ONCE, SplitPassage
+from tokmagic.corridor.passage import Passage
+from tokmagic.corridor.splitting import AT_ONCE, SplitPassage
 
 ASKED = "Which animals live in the sea? Name them."
 SENTENCES = "The sea is deep and blue. Whales number {n} live in the sea. Ships cross the sea in storms. "

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from tokmagic.gate import Gate
-from tokmagic.turns import Turns
+from tokmagic.queues.gate import Gate
+from tokmagic.queues.turns import Turns
 
 
 @dataclass(frozen=True, slots=True)

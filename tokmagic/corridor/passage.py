@@ -18,8 +18,6 @@ from typing import TypeAlias
 import anyio
 from anyio import to_thread
 
-from tokmagic.asking import ask_count
-from tokmagic.booking import Booking
 from tokmagic.core.asking import PROVIDER
 from tokmagic.core.book import Kind
 from tokmagic.core.bounds import open_ends, require_bounds
@@ -44,12 +42,14 @@ from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
+from tokmagic.corridor.asking import ask_count
+from tokmagic.corridor.booking import Booking
+from tokmagic.corridor.recall import Recall
+from tokmagic.corridor.sending import Attempt
+from tokmagic.corridor.shield import to_the_end
+from tokmagic.corridor.tab import Tab
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
-from tokmagic.recall import Recall
-from tokmagic.sending import Attempt
-from tokmagic.shield import to_the_end
-from tokmagic.tab import Tab
 
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokmagic.booking import Booking
 from tokmagic.codecs import Codec
 from tokmagic.codecs.overheard import Overheard
 from tokmagic.codecs.registry import CODECS
@@ -34,6 +33,7 @@ from tokmagic.core.receipts import receipt_of, refusal, why_it_waits
 from tokmagic.core.replies import Reply
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
+from tokmagic.corridor.booking import Booking
 from tokmagic.parts import Parts
 from tokmagic.providers.failing import never_connected
 

@@ -17,7 +17,15 @@ from typing import Any, TypeVar, cast
 
 from tokmagic.core.limits import Limit
 from tokmagic.core.words import parse_limit
-from tokmagic.doors import AsyncHTTPClient, AsyncMiddleware, Door, HTTPClient, Middleware, around, is_asynchronous
+from tokmagic.guarding.doors import (
+    AsyncHTTPClient,
+    AsyncMiddleware,
+    Door,
+    HTTPClient,
+    Middleware,
+    around,
+    is_asynchronous,
+)
 from tokmagic.parts import Parts, shared_parts
 
 Client = TypeVar("Client")

@@ -16,14 +16,14 @@ from urllib.parse import urlsplit
 import anyio
 import httpx2
 
-from tokmagic.attempts import Asked, Desk
 from tokmagic.codecs.wire import parse_json
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
+from tokmagic.guarding.attempts import Asked, Desk
+from tokmagic.guarding.passing import hear, hear_async, run, run_async, steps
 from tokmagic.parts import Parts
-from tokmagic.passing import hear, hear_async, run, run_async, steps
 
 #: The clients of each SDK that can be guarded, and those made of them.
 CLIENTS: Mapping[str, tuple[str, str]] = {

@@ -11,8 +11,8 @@ from tokmagic.client import AsyncClient
 from tokmagic.core.errors import BudgetExceeded, LedgerError
 from tokmagic.core.events import Completed, Notice
 from tokmagic.core.replies import Reply
-from tokmagic.gate import FEW
 from tokmagic.parts import Parts
+from tokmagic.queues.gate import FEW
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
 
