@@ -8,7 +8,7 @@ import pytest
 from tokmagic.client import AsyncClient
 from tokmagic.config import load_settings
 from tokmagic.conversation import Conversation
-from tokmagic.core.events import Completed, Notice, TextDelta
+from tokmagic.core.events import Completed, Notice, TextDelta, Truncated
 from tokmagic.core.messages import Image, user
 from tokmagic.parts import Parts
 
@@ -55,6 +55,22 @@ def test_a_replay_shows_the_answer_and_ends_as_a_call_does(client, run):
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == first.text
     assert isinstance(events[-1], Completed)
     assert [cell.receipt.replayed for cell in client.snapshot().cells] == [False, True]
+
+
+def test_a_replay_of_a_call_that_was_cut_says_so_before_the_answer(client, run):
+    asked = {"prompt": "A sentence about rivers. " * 400, "max_input_tokens": 300, "truncate": "end"}
+    first = run(client.send(**asked))
+    said, *later = run(watch(client.stream(**asked)))
+    assert said == Truncated(first.receipt.cuts)
+    assert said.cuts
+    assert later[-1].reply.receipt.replayed
+
+
+def test_a_quote_says_whether_the_answer_is_kept(client, run):
+    assert not run(client.quote("Why?")).replayed
+    run(client.send("Why?"))
+    assert run(client.quote("Why?")).replayed
+    assert not run(client.quote("Why?", fresh=True)).replayed
 
 
 def test_it_outlives_the_process(make_parts, server, run):

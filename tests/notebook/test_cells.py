@@ -235,7 +235,9 @@ def test_a_cell_that_runs_again_is_replayed_for_nothing_and_says_so_until_it_is_
     assert "replayed" not in first.data[-1]["text/plain"]
     assert re.search(r"demo/claude · replayed, \$0 play · \d\.\d s$", again.data[-1]["text/plain"])
     assert again.data[-2]["text/markdown"] == first.data[-2]["text/markdown"]
-    assert "$0.00 play" in kernel.run(asked.replace("%%llm", "%%llm --estimate")).data[-1]["text/plain"]
+    estimate = kernel.run(asked.replace("%%llm", "%%llm --estimate")).data[-1]["text/plain"]
+    assert "$0.00 play" in estimate
+    assert re.search(r"answer +kept, free; --fresh asks again", estimate)
     assert "replayed" not in kernel.run(asked.replace("%%llm", "%%llm --fresh")).data[-1]["text/plain"]
     assert kernel.run("%tokens reset replay").data[-1]["text/plain"].split()[-1] == "1"
     assert "replayed" not in kernel.run(asked).data[-1]["text/plain"]

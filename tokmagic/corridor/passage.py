@@ -72,6 +72,7 @@ class Quote:
         cuts: what would be left out.
         wait_seconds: how long it would wait for a rate limit now; None if a limit would refuse it.
         calls: in how many calls it would be made, at most.
+        replayed: whether the answer is kept from an earlier run, and would be shown again for nothing.
     """
 
     model: str
@@ -81,6 +82,7 @@ class Quote:
     cuts: tuple[Cut, ...]
     wait_seconds: float | None
     calls: int = 1
+    replayed: bool = False
 
 
 class Passage:
@@ -155,6 +157,7 @@ class Passage:
             ceiling=Cost(most, "estimated", plan.model.play) if kept is None else Cost(0, "exact", plan.model.play),
             cuts=plan.cuts,
             wait_seconds=self._booking.outlook(plan) if kept is None else 0.0,
+            replayed=kept is not None,
         )
 
     async def _steps(self) -> AsyncGenerator[Event]:
@@ -162,6 +165,8 @@ class Passage:
         if self._recall.wanted:
             self._recalled = await to_the_end(self._recall.find)
         if self._recalled is not None:
+            if cuts := self._recalled.receipt.cuts:
+                yield Truncated(cuts)
             yield TextDelta(self._recalled.text)
             return
         async with aclosing(self._chain()) as events:

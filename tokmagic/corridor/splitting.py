@@ -110,6 +110,7 @@ class SplitPassage:
             max_tokens=whole.max_tokens,
             ceiling=replace(first.ceiling, nanousd=whole.nanousd),
             calls=whole.calls,
+            replayed=False,
         )
 
     def _split(self) -> Splitting | None:

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 LAST = "_llm"
 #: The magics under which a cell is known.
 NAMES = ("%%llm", "%%tok")
+#: What an estimate says of an answer that a cell would show again.
+KEPT = "kept, free; --fresh asks again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +211,7 @@ def estimate(quote: Quote) -> Bundle:
     lines = (
         ("model", quote.model),
         ("input", f"{show_count(quote.input_tokens)} tokens"),
-        ("answer", f"at most {quote.max_tokens:,} tokens"),
+        ("answer", KEPT if quote.replayed else f"at most {quote.max_tokens:,} tokens"),
         *((("calls", f"at most {quote.calls:,}"),) if quote.calls > 1 else ()),
         ("cost", f"at most {ceiling}" if quote.ceiling.nanousd is not None else "unknown"),
         ("cut", cuts or "nothing"),
