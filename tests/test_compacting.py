@@ -66,6 +66,7 @@ def test_a_long_thread_is_compacted_with_its_own_entry_and_everything_says_so(pa
     assert record.tokens_after < 0.8 * record.tokens_before
     call, summary = parts.ledger.entries()
     assert (call.kind, summary.kind) == ("call", "compaction")
+    assert (call.thread, summary.thread) == ("sea", "sea")
     assert record.cost == summary.cost
     assert reply.receipt.cost == call.cost
     assert reply.receipt.compaction == record
@@ -248,10 +249,19 @@ def test_a_thread_can_be_compacted_when_asked_and_says_when_that_gains_nothing(p
     events, reply = run(watch(client.compacting(thread_of(4))))
     assert reply is None
     assert found(events, Compacted)[0].record.why == "asked for"
+    assert [entry.thread for entry in parts.ledger.entries()] == ["sea"]
     short = Conversation("short", (user("Hi."), assistant("Hello.")))
     events, _ = run(watch(client.compacting(short)))
     assert "would save too little" in found(events, Notice)[0].text
     assert not run(client.compact(short))
+
+
+def test_a_call_that_asks_for_a_compaction_is_told_where_none_is_made(parts, run):
+    short = Conversation("short", (user("Hi."), assistant("Hello.")))
+    events, _ = run(ask(AsyncClient("demo/claude", parts=parts), short, compact="now"))
+    assert [notice.text for notice in found(events, Notice)] == [
+        "Thread 'short' is not compacted: that would save too little of it."
+    ]
 
 
 def test_the_blocking_face_compacts_too(parts):

@@ -117,6 +117,8 @@ class CompactingPassage:
 
     async def _compacted(self, due: Due | None) -> AsyncGenerator[Event]:
         if due is None:
+            if self._settings.mode == "now":
+                yield _too_little(self._thread)
             return
         compactor = Compactor(self._parts, self._ask, self._options, self._thread, self._head)
         async with aclosing(compactor.run(due)) as events:
@@ -155,12 +157,16 @@ class ThreadCompaction:
         """Compact it; the last event is ``Compacted`` if it was."""
         due = await to_thread.run_sync(due_now, self._parts, self._options, self._thread, self._head, ())
         if due is None:
-            yield Notice(f"Thread {self._thread.name!r} is not compacted: that would save too little of it.")
+            yield _too_little(self._thread)
             return
         compactor = Compactor(self._parts, self._ask, self._options, self._thread, self._head)
         async with aclosing(compactor.run(due)) as events:
             async for event in events:
                 yield event
+
+
+def _too_little(thread: Conversation) -> Notice:
+    return Notice(f"Thread {thread.name!r} is not compacted: that would save too little of it.")
 
 
 def due_now(

@@ -51,6 +51,16 @@ def test_a_thread_is_compacted_by_hand_and_undone(kernel: Any, long_thread: str)
     assert "nothing to bring back" in again["evalue"]
 
 
+def test_a_compaction_by_hand_says_of_which_thread_and_takes_no_misspelt_name_for_a_focus(
+    kernel: Any, long_thread: str
+) -> None:
+    refused = kernel.run(f"%tokens compact {long_thread[:-1].upper()}")
+    assert f"Did you mean {long_thread}?" in refused.error["evalue"]
+    assert "compaction" not in kernel.run("%tokens history 1").data[-1]["text/plain"]
+    said = shown(kernel.run("%tokens compact the harbours")).splitlines()
+    assert said[0] == f"Thread {long_thread}, with the focus on 'the harbours'"
+
+
 def test_a_cell_says_when_it_compacts(kernel: Any, long_thread: str) -> None:
     off = kernel.run(f"{CELL.format(name=long_thread)} --compact off\nOff. {SEA}{SEA}")
     assert "Context truncated to fit" in shown(off)

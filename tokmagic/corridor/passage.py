@@ -96,6 +96,7 @@ class Passage:
         turns: tuple[Message, ...],
         limits: list[Limit],
         kind: Kind = "call",
+        thread_name: str = "",
     ) -> None:
         self.reply: Reply | None = None
         self._parts = parts
@@ -117,7 +118,7 @@ class Passage:
             options.get("timeout") or parts.settings.timeout,
             cell=options.get("cell", ""),
             notebook=options.get("notebook", ""),
-            thread=thread.name if thread is not None else "",
+            thread=thread.name if thread is not None else thread_name,
             kind=kind,
         )
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tokmagic.core.events import Connecting, Event, Progress, ReasoningDelta, Retrying, ToolStarted, Waiting
+from tokmagic.core.events import (
+    Completed,
+    Connecting,
+    Event,
+    Progress,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    ToolStarted,
+    Waiting,
+)
 from tokmagic.notebook import wording
 
 
 class Status:
     """What a running call is doing, in one line; a countdown moves on by itself.
+
+    How many parts of a split are answered stands before the rest, until the answer begins.
 
     Args:
         draw: shows a line; the empty line takes it away.
@@ -21,6 +33,7 @@ class Status:
         self._clock = clock
         self._shown = ""
         self._drawn_at = 0.0
+        self._progress = ""
         self._wait: tuple[Waiting, float] | None = None
 
     def show(self, event: Event) -> None:
@@ -34,13 +47,16 @@ class Status:
         elif isinstance(event, Connecting):
             self._line(wording.connecting(event))
         elif isinstance(event, Progress):
-            self._line(wording.progress(event))
+            self._progress = wording.progress(event)
+            self._line("")
         elif isinstance(event, ToolStarted):
             self._line(wording.running(event))
         elif isinstance(event, ReasoningDelta):
             self._line("Thinking")
-        else:
+        elif isinstance(event, TextDelta | Completed):
             self.clear()
+        else:
+            self._line("")
 
     def tick(self) -> None:
         """Count down, at most once a second."""
@@ -51,9 +67,11 @@ class Status:
 
     def clear(self) -> None:
         """Take the line away."""
+        self._progress = ""
         self._line("")
 
-    def _line(self, text: str) -> None:
+    def _line(self, doing: str) -> None:
+        text = " · ".join(filter(None, (self._progress, doing)))
         if text != self._shown:
             self._draw(text)
             self._shown, self._drawn_at = text, self._clock()

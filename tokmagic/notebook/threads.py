@@ -6,6 +6,7 @@ They mean the thread that is named, else the one that was used last.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tokmagic.core.compaction import without_thinking
@@ -35,10 +36,10 @@ def compact(magics: TokMagics, rest: str) -> Bundle:
     """Replace a thread's earlier turns by a summary: ``compact [THREAD] [FOCUS]``.
 
     Raises:
-        ConfigurationError: there is no thread.
+        ConfigurationError: there is no thread, or the first word is nearly the name of one.
     """
     thread, focus = _named(magics, rest)
-    lines: list[str] = []
+    lines = [f"Thread {thread.name}{f', with the focus on {focus!r}' if focus else ''}"]
     cell = f"cell {magics.shell.displayhook.prompt_count}"
     model = thread.model or None
     with magics.client().compacting(thread, focus, model=model, cell=cell) as events:
@@ -85,7 +86,15 @@ def _named(magics: TokMagics, rest: str) -> tuple[Conversation, str]:
     first, _, others = rest.partition(" ")
     if first in magics.threads:
         return magics.threads[first], others.strip()
+    if near := _near(first, magics.threads):
+        raise ConfigurationError(f"There is no thread {first!r}. Did you mean {near}? %tokens threads lists them.")
     return list(magics.threads.values())[-1], rest
+
+
+def _near(word: str, names: Iterable[str]) -> str:
+    """The name that the word is nearly, or an empty text."""
+    by_letters = {name.casefold(): name for name in names}
+    return "".join(by_letters[found] for found in get_close_matches(word.casefold(), by_letters, 1))
 
 
 def _compacted(thread: Conversation) -> str:

@@ -34,7 +34,7 @@ LONGEST_LINE = 160
 
 def waiting(event: Waiting, left: float) -> str:
     """Why a call waits, and for how many more seconds."""
-    return one_line(f"Waiting {show_seconds(left)}: {event.reason}" if event.seconds else f"Waiting: {event.reason}")
+    return one_line(f"Waiting {show_seconds(left)}: {event.reason}" if left >= 0.5 else f"Waiting: {event.reason}")
 
 
 def connecting(event: Connecting) -> str:
