@@ -152,7 +152,7 @@ describe('its work', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
   it('asks the kernel once when time has made the snapshot untrue', () => {
-    show();
+    show({ stale_at: SNAPSHOT.at + 12 });
     wait(11_000);
     expect(asked).toBe(0);
     wait(60_000);

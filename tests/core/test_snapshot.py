@@ -9,6 +9,7 @@ from tokmagic.core.money import Cost
 from tokmagic.core.replies import Cut, Receipt
 from tokmagic.core.snapshot import (
     CELL_COLUMNS,
+    REFILL_SHOWN,
     Cell,
     Pause,
     Row,
@@ -167,10 +168,17 @@ def test_the_headline_is_the_limit_with_least_left_of_itself() -> None:
 
 
 def test_a_snapshot_is_stale_when_the_first_of_its_countdowns_or_its_running_minute_ends() -> None:
-    assert as_json(busy())["stale_at"] == AT + 12
+    resets = (level("5 usd/day", until=AT + 18_720, spent=5),)
+    assert as_json(replace(busy(), levels=resets))["stale_at"] == AT + 12
     assert as_json(Snapshot(1, "k", AT, minute_tokens=(0, 5)))["stale_at"] == AT + 60
     assert as_json(Snapshot(1, "k", AT, minute_tokens=(0, 0)))["stale_at"] is None
     assert as_json(Snapshot(1, "k", AT, pause=Pause("full", AT)))["stale_at"] is None
+
+
+def test_what_is_left_of_a_limit_that_fills_by_itself_is_soon_stale_and_of_a_full_one_never() -> None:
+    filling = level("600 tokens/minute", room=71.0)
+    assert as_json(Snapshot(1, "k", AT, levels=(filling,)))["stale_at"] == AT + REFILL_SHOWN
+    assert as_json(Snapshot(1, "k", AT, levels=(level("600 tokens/minute", room=600.0),)))["stale_at"] is None
 
 
 def test_only_the_newest_cells_are_sent() -> None:

@@ -104,13 +104,13 @@ def test_a_comm_closed_by_a_front_end_is_opened_again_but_not_at_once(opened: Ke
     assert [state["cost"] for state in opened.channels[1].sent] == [0, 1]
 
 
-def test_a_display_inside_the_notebook_gets_every_push_and_can_ask_alone(opened: Kernel) -> None:
+def test_a_display_inside_the_notebook_gets_every_push_and_whatever_any_display_asks_for(opened: Kernel) -> None:
     seen: list[dict[str, Any]] = []
     opened.panel.watch(seen.append)
     opened.panel.push()
-    opened.panel.tell(seen.append)
-    assert [state["cost"] for state in seen] == [0, 0]
-    assert opened.costs == [None, 0]
+    opened.panel.tell()
+    assert [state["sequence"] for state in seen] == [1, 2]
+    assert opened.channels[0].sent[1:] == seen
 
 
 def test_closing_ends_every_display(opened: Kernel) -> None:

@@ -23,6 +23,8 @@ SNAPSHOT_VERSION = 1
 NEARLY_FULL = 0.8
 #: The newest cells that a display elsewhere is sent.
 CELLS_SENT = 20
+#: Seconds for which what is left of a limit that fills by itself is near enough to the truth.
+REFILL_SHOWN = 2.0
 #: The head of the table of cells.
 CELL_COLUMNS = ("cell", "in", "cached", "out", "cost")
 
@@ -132,12 +134,10 @@ def rows(snapshot: Snapshot) -> tuple[Row, ...]:
 
 def headline(snapshot: Snapshot) -> Row | None:
     """What is left of the limit that has least left of itself, in few words; None while no limit is known."""
-    found = [(level, row) for level, row in zip(snapshot.levels, _limits(snapshot), strict=True)]
-    if not found:
+    if not (found := list(zip(snapshot.levels, _limits(snapshot), strict=True))):
         return None
     level, row = max(found, key=lambda pair: pair[1].fraction or 0.0)
-    text = f"{show_amount(level.left, level.account.limit.unit)} left"
-    return replace(row, text=text, countdown=None)
+    return replace(row, text=f"{show_amount(level.left, level.account.limit.unit)} left", countdown=None)
 
 
 def as_json(snapshot: Snapshot) -> dict[str, Any]:
@@ -173,7 +173,9 @@ def _cell_json(cell: Cell) -> dict[str, Any]:
 def _stale_at(snapshot: Snapshot) -> float | None:
     ends = [row.countdown.until for row in rows(snapshot) if row.countdown is not None]
     minute = [snapshot.at + 60.0] if any(snapshot.minute_tokens) else []
-    return min((end for end in ends + minute if end > snapshot.at), default=None)
+    waits = (level for level in snapshot.levels if level.account.limit.full == "wait")
+    refill = [snapshot.at + REFILL_SHOWN for level in waits if _refilled(level, 0.0) is not None]
+    return min((end for end in ends + minute + refill if end > snapshot.at), default=None)
 
 
 def _pause(snapshot: Snapshot) -> Iterable[Row]:
@@ -244,8 +246,7 @@ def _window(snapshot: Snapshot) -> Iterable[Row]:
 def _cut(snapshot: Snapshot) -> Iterable[Row]:
     if not snapshot.cells:
         return
-    cell = snapshot.cells[-1]
-    cuts = cell.receipt.cuts
+    cell, cuts = snapshot.cells[-1], snapshot.cells[-1].receipt.cuts
     text = "; ".join(f"{cut.what}: {cut.loss}" for cut in cuts) or "nothing"
     yield Row("cut", f"Cut in {cell.label}", text, tone="warn" if cuts else "idle")
 
@@ -265,9 +266,8 @@ def _sums(snapshot: Snapshot) -> Iterable[Row]:
         real = show_nanousd(sums.nanousd, quality=sums.quality)
         play = str(Cost(sums.play_nanousd, sums.quality, play=True))
         only_play = sums.nanousd == 0 != sums.play_nanousd
-        tone: Tone = "warn" if sums.nanousd is None else "ok"
         text = f"{play if only_play else real}, {calls}, {_tokens(sums.usage)}"
-        yield Row(f"cost {key}", label, text, tone=tone)
+        yield Row(f"cost {key}", label, text, tone="warn" if sums.nanousd is None else "ok")
         if sums.play_nanousd != 0 and not only_play:
             yield Row(f"play {key}", f"{label}, play money", play)
 

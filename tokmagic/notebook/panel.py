@@ -109,10 +109,10 @@ class Panel:
             if _meaning(state) != _meaning(self._sent):
                 self._send(state)
 
-    def tell(self, send: Callable[[State], None]) -> None:
-        """Give the state to one display."""
+    def tell(self) -> None:
+        """Give the state to every display, so that all that are in sight show the same."""
         with self._lock:
-            send(self._look())
+            self._send(self._look())
 
     def close(self) -> None:
         """Close the comm and push no more."""
@@ -138,8 +138,7 @@ class Panel:
 
     def _answer(self, message: Any) -> None:
         if message["content"]["data"].get("type") == HELLO:
-            with self._lock:
-                self._send(self._look())
+            self.tell()
 
     def _closed(self, channel: Channel) -> None:
         with self._lock:

@@ -41,7 +41,7 @@ class GaugeWidget(AnyWidget):  # type: ignore[misc, unused-ignore]
 
     def _answer(self, _: Any, message: Any, __: Any) -> None:
         if message.get("type") == HELLO:
-            self._panel.tell(self.send)
+            self._panel.tell()
 
 
 def _built(name: str) -> str:
