@@ -18,20 +18,20 @@ BUILT   := tokmagic/labextension/install.json
 NODE    := PATH="$(CURDIR)/$(BIN):$$PATH"
 NODE_OK := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a == 20 && b >= 19 || a == 22 && b >= 12 || a > 22 ? 0 : 1)'
 
-.PHONY: demo test test-local lab front bench soak lint clean
+.PHONY: link demo test test-local lab front bench soak lint clean
 .DEFAULT_GOAL := demo
 
 demo: $(VENV)/.demo
 	@$(BIN)/python notebooks/demo.py
 
-test: $(VENV)/.test $(VENV)/.panel $(STATE)/.browser $(STATE)/.redis
+test: $(VENV)/.test link $(STATE)/.browser $(STATE)/.redis
 	@cd $(FRONT) && $(NODE) npm run --silent test
 	@$(NODE) PLAYWRIGHT_NODEJS_PATH="$$($(NODE) command -v node)" $(BIN)/python -m pytest
 
 test-local: $(STATE)/local/.ready
 	@$(STATE)/local/bin/python -m pytest tests/local
 
-lab: $(VENV)/.lab
+lab: $(VENV)/.demo link
 	@mkdir -p $(STATE)/lab
 	@cp -n notebooks/quickstart.ipynb $(STATE)/lab/ || true
 	TOKMAGIC_HOME=$(CURDIR)/$(STATE)/home $(BIN)/jupyter lab --notebook-dir=$(STATE)/lab $(STATE)/lab/quickstart.ipynb
@@ -81,9 +81,6 @@ $(STATE)/local/.ready: $(PROJECT)
 	@$(STATE)/local/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local]' '$(TORCH)' 'pytest>=8.3'
 	@touch $@
 
-$(VENV)/.lab: $(VENV)/.demo $(VENV)/.panel
-	@touch $@
-
 # The front end: built when its sources change, and linked into the environment, so that it is never a stale copy.
 front: $(BUILT)
 
@@ -99,10 +96,10 @@ $(BUILT): $(MODULES) $(wildcard $(FRONT)/*.json $(FRONT)/*.mjs $(FRONT)/src/*.ts
 	@cd $(FRONT) && $(NODE) npm run --silent build
 	@touch $@
 
-$(VENV)/.panel: $(VENV)/.uv $(BUILT)
+# Made anew each time: installing the package again takes the link away.
+link: $(VENV)/.uv $(BUILT)
 	@mkdir -p $(VENV)/share/jupyter/labextensions
 	@ln -sfn $(CURDIR)/tokmagic/labextension $(VENV)/share/jupyter/labextensions/tokmagic
-	@touch $@
 
 # A browser for the tests that need one; where it may not be installed, the tests say so.
 $(STATE)/.browser:
