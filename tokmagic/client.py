@@ -124,7 +124,7 @@ class AsyncClient:
         """
         merged, limits = self._merged(options)
         now = replace(compacting_of(merged), mode="now", focus=focus or compacting_of(merged).focus)
-        ask = partial(self._ask, limits=limits, thread_name=thread.name)
+        ask = partial(self._ask, limits=limits, about=thread.name)
         return AsyncStream(ThreadCompaction(self.parts, ask, {**merged, "compact": now}, thread, _head(merged)))
 
     async def compact(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> bool:
@@ -260,7 +260,7 @@ class AsyncClient:
         make = partial(self._call, turns=turns, limits=limits)
         if not thread or compacting_of(merged).mode == "off":
             return make((*head, *(thread.messages if thread else ()), *turns), merged)
-        ask = partial(self._ask, limits=limits, thread_name=thread.name)
+        ask = partial(self._ask, limits=limits, about=thread.name)
         return CompactingPassage(self.parts, make, ask, merged, thread, head, turns)
 
     def _call(
@@ -276,10 +276,8 @@ class AsyncClient:
     ) -> Passage:
         return Passage(self.parts, options, said, turns, limits)
 
-    def _ask(
-        self, said: tuple[Message, ...], options: CallOptions, *, limits: list[Limit], thread_name: str
-    ) -> Passage:
-        return Passage(self.parts, options, said, said, limits, "compaction", thread_name)
+    def _ask(self, said: tuple[Message, ...], options: CallOptions, *, limits: list[Limit], about: str) -> Passage:
+        return Passage(self.parts, options, said, said, limits, "compaction", about)
 
     def _merged(self, options: CallOptions) -> tuple[CallOptions, list[Limit]]:
         limits = [*self.limits, *self._limits(options.pop("limits", ()), "cell"), *limits_around()]

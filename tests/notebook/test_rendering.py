@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -13,10 +14,11 @@ from tokmagic.core.events import (
     Retrying,
     Started,
     TextDelta,
+    ToolFinished,
     Truncated,
     Waiting,
 )
-from tokmagic.core.messages import Text
+from tokmagic.core.messages import Text, ToolCall, ToolResult
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import RECEIPT_MIME, Answer, Cut, Receipt, Reply
 from tokmagic.core.usage import Usage
@@ -171,6 +173,40 @@ def test_a_cut_stands_above_the_answer_with_its_numbers_and_stays() -> None:
     screen = shown([cut, *deltas(BLOCK * 20)], BLOCK * 20)
     assert screen.outputs[0]["text/plain"] == "! Context truncated to fit: 4 earlier turns (−5,000 tokens)"
     assert len(screen.outputs) == 3
+
+
+def told(event: ToolFinished) -> tuple[str, str, str]:
+    """What a notebook says of it as text and as HTML, and what a terminal says."""
+    err = StringIO()
+    TerminalView(StringIO(), err, clock=Clock()).show(event)
+    bundle = shown([event], "").outputs[0]
+    return bundle["text/plain"], bundle["text/html"], err.getvalue()
+
+
+def test_a_tool_that_did_its_work_is_no_warning_and_one_that_failed_is() -> None:
+    call = ToolCall("t1", "add", '{"a": 2}')
+    text, html, terminal = told(ToolFinished(call, ToolResult("t1", (Text("4"),))))
+    assert text == 'add {"a": 2}: 4'
+    assert terminal == 'add {"a": 2}: 4\n'
+    assert "warn" not in html
+    text, html, terminal = told(ToolFinished(call, ToolResult("t1", (Text("no"),), is_error=True)))
+    assert text == '! add {"a": 2}: failed, no'
+    assert terminal == '! add {"a": 2}: failed, no\n'
+    assert "warn" in html
+
+
+def test_the_number_of_calls_is_no_warning_and_a_cut_is() -> None:
+    several = replace(reply("x").receipt, calls=2, attempts=2)
+    assert ">2 calls</span>" in markup.receipt(several)["text/html"]
+    assert "warn" not in markup.receipt(several)["text/html"]
+    assert "warn" in markup.receipt(replace(several, stop_reason="max_tokens"))["text/html"]
+
+
+def test_lines_of_ours_break_between_words() -> None:
+    bundle = markup.prose("a <b> line")
+    assert bundle["text/plain"] == "a <b> line"
+    assert "word-break:normal" in bundle["text/html"]
+    assert "a &lt;b&gt; line" in bundle["text/html"]
 
 
 def test_text_of_others_cannot_become_html() -> None:

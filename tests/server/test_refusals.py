@@ -31,12 +31,13 @@ def test_an_unknown_model_and_one_of_the_other_protocol_are_not_found(
     claude_sdk: anthropic.Anthropic, openai_sdk: openai.OpenAI
 ) -> None:
     for name in ("gpt-x", "chat"):
-        with pytest.raises(anthropic.NotFoundError, match=f"model: {name}"):
+        with pytest.raises(anthropic.NotFoundError, match=rf"model: {name}\. Served here: claude, small\."):
             claude_sdk.messages.create(model=name, max_tokens=5, messages=HI)
     for name in ("gpt-x", "claude"):
         with pytest.raises(openai.NotFoundError) as missing:
             openai_sdk.chat.completions.create(model=name, messages=HI)
         assert missing.value.code == "model_not_found"
+        assert "Served here: chat." in str(missing.value)
 
 
 @pytest.mark.parametrize(

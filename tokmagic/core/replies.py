@@ -159,6 +159,11 @@ class Receipt:
         return sum(cut.tokens for cut in self.cuts)
 
     @property
+    def calls_badge(self) -> str:
+        """In how many calls it was made, where it was more than one; nothing to be warned of."""
+        return f"{self.calls} calls" if self.calls > 1 else ""
+
+    @property
     def badges(self) -> tuple[str, ...]:
         """What a reader must not overlook, in a few words each."""
         found = [self.compaction.badge] if self.compaction is not None else []
@@ -175,8 +180,8 @@ class Receipt:
             found.append("refused by the model")
         if self.instead_of:
             found.append(f"instead of {', '.join(self.instead_of)}")
-        if self.calls > 1:
-            found.append(f"{self.calls} calls")
+        if self.calls_badge:
+            found.append(self.calls_badge)
         if self.attempts > self.calls:
             found.append(f"{self.attempts} attempts")
         return tuple(found)

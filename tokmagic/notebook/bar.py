@@ -21,7 +21,7 @@ class BarDisplay:
         self._screen = screen
         self._pulse = pulse
         self._bar = Area(screen)
-        self._notes: list[str] = []
+        self._notes: list[markup.Note] = []
         self._notes_area = Area(screen)
 
     def show(self, done: int, total: int, text: str) -> None:
@@ -37,5 +37,5 @@ class BarDisplay:
 
     def note(self, text: str) -> None:
         """Show it beside the bar, with those before."""
-        self._notes.append(text)
+        self._notes.append((text, False))
         self._notes_area.draw(markup.notes(self._notes))

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 from tokmagic.core.replies import RECEIPT_MIME, Receipt
 from tokmagic.core.snapshot import Row, Tone
@@ -18,6 +18,8 @@ from tokmagic.core.tables import Line, html_table, text_table
 from tokmagic.notebook.wording import receipt_line, receipt_parts
 
 Bundle = dict[str, Any]
+#: A line above an answer, and whether it warns of nothing.
+Note: TypeAlias = tuple[str, bool]
 
 _SMALL = "font-size:var(--jp-ui-font-size1,13px);color:var(--jp-ui-font-color2,#757575)"
 _COLOURS: dict[Tone, str] = {
@@ -28,8 +30,7 @@ _COLOURS: dict[Tone, str] = {
 }
 #: A warning keeps the colour of text, for its legibility in both themes; its frame carries the signal.
 _BADGE = (
-    f"border:1px solid {_COLOURS['warn']};border-radius:3px;padding:0 4px;margin-left:4px;"
-    "color:var(--jp-ui-font-color1,#212121)"
+    "border:1px solid {colour};border-radius:3px;padding:0 4px;margin-left:4px;color:var(--jp-ui-font-color1,#212121)"
 )
 _SIGNS: dict[Tone, str] = {"ok": " ", "warn": "!", "bad": "✗", "idle": " "}
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -45,6 +46,12 @@ def markdown(text: str) -> Bundle:
 def plain(text: str) -> Bundle:
     """Text as it stands."""
     return {"text/plain": printable(text)}
+
+
+def prose(text: str) -> Bundle:
+    """Lines of ours, broken between words where they are too long."""
+    style = "white-space:pre-wrap;overflow-wrap:break-word;word-break:normal"
+    return {"text/html": f'<div style="{style}">{escape(printable(text))}</div>', **plain(text)}
 
 
 def printable(text: str) -> str:
@@ -65,28 +72,40 @@ def status(text: str) -> Bundle:
     return {"text/html": f'<div style="{_SMALL}">{escape(text)}</div>' if text else "", "text/plain": text}
 
 
-def notes(lines: Iterable[str]) -> Bundle:
-    """Warnings above an answer, each once with how often it came."""
+def notes(lines: Iterable[Note]) -> Bundle:
+    """Warnings and quiet lines above an answer, each once with how often it came."""
     times = Counter(lines)
-    found = tuple(line if often == 1 else f"{line} ({often} times)" for line, often in times.items())
-    style = f"border-left:3px solid {_COLOURS['warn']};padding-left:8px;margin:2px 0 6px"
+    found = tuple((line if often == 1 else f"{line} ({often} times)", quiet) for (line, quiet), often in times.items())
     return {
-        "text/html": "".join(f'<div style="{style}">{escape(line)}</div>' for line in found),
-        "text/plain": "\n".join(f"! {line}" for line in found),
+        "text/html": "".join(_html_note(*note) for note in found),
+        "text/plain": "\n".join(line if quiet else f"! {line}" for line, quiet in found),
     }
+
+
+def _html_note(line: str, quiet: bool) -> str:
+    style = f"border-left:3px solid {_signal(quiet)};padding-left:8px;margin:2px 0 6px"
+    return f'<div style="{style}">{escape(line)}</div>'
+
+
+def _signal(quiet: bool) -> str:
+    return _COLOURS["idle" if quiet else "warn"]
 
 
 def receipt(value: Receipt) -> Bundle:
     """The footer of a cell, with the record that reports read."""
     parts = [escape(part) for part in receipt_parts(value)]
     facts = " · ".join(parts[: len(parts) - len(value.badges)])
-    badges = "".join(f' <span style="{_BADGE}">{escape(badge)}</span>' for badge in value.badges)
+    badges = "".join(_html_badge(badge, quiet=badge == value.calls_badge) for badge in value.badges)
     title = escape(f"cost {value.cost.quality}, call {value.call}", quote=True)
     return {
         "text/html": f'<div class="tokmagic-receipt" title="{title}" style="{_SMALL}">{facts}{badges}</div>',
         "text/plain": receipt_line(value),
         RECEIPT_MIME: value.as_dict(),
     }
+
+
+def _html_badge(badge: str, *, quiet: bool) -> str:
+    return f' <span style="{_BADGE.format(colour=_signal(quiet))}">{escape(badge)}</span>'
 
 
 def gauge(rows: Iterable[Row]) -> Bundle:

@@ -62,7 +62,7 @@ class NotebookView:
         self._clock = clock
         self._status_area = Area(screen)
         self._status = Status(lambda text: self._status_area.draw(markup.status(text)), clock)
-        self._notes: list[str] = []
+        self._notes: list[markup.Note] = []
         self._notes_area = Area(screen)
         self._unseen = ""
         self._drawn_at = float("-inf")
@@ -73,7 +73,7 @@ class NotebookView:
         if isinstance(event, TextDelta):
             self._grow(event.text)
         elif line := wording.note(event):
-            self._note(line)
+            self._note(line, quiet=wording.is_quiet(event))
 
     def tick(self) -> None:
         """Count down; show what has come since the last drawing."""
@@ -105,8 +105,8 @@ class NotebookView:
         if body["text/plain"]:
             self._screen.publish(body)
 
-    def _note(self, line: str) -> None:
-        self._notes.append(line)
+    def _note(self, line: str, *, quiet: bool) -> None:
+        self._notes.append((line, quiet))
         self._notes_area.draw(markup.notes(self._notes))
 
     def _grow(self, text: str) -> None:

@@ -45,7 +45,7 @@ class TerminalView:
         if self._live and isinstance(event, TextDelta):
             self._write(event.text)
         elif line := wording.note(event):
-            self._note(line)
+            self._note(line if wording.is_quiet(event) else f"! {line}")
 
     def tick(self) -> None:
         """Count down, where a line can be written over."""
@@ -68,7 +68,7 @@ class TerminalView:
         self._wrote = text or self._wrote
 
     def _note(self, line: str) -> None:
-        self._err.write(f"! {line}\n")
+        self._err.write(f"{line}\n")
         self._err.flush()
 
     def _draw_over(self, line: str) -> None:

@@ -49,7 +49,7 @@ def compact(magics: TokMagics, rest: str) -> Bundle:
             if isinstance(event, Compacted):
                 lines += ["", event.record.summary]
             magics.pulse()
-    return markup.plain("\n".join(lines))
+    return markup.prose("\n".join(lines))
 
 
 def undo(magics: TokMagics, rest: str) -> Bundle:
@@ -62,7 +62,7 @@ def undo(magics: TokMagics, rest: str) -> Bundle:
     if unknown:
         raise ConfigurationError(f"There is no thread {unknown!r}: %tokens threads lists them.")
     record = thread.undo()
-    return markup.plain(f"Thread {thread.name} has its {record.replaced:,} earlier messages back, word for word.")
+    return markup.prose(f"Thread {thread.name} has its {record.replaced:,} earlier messages back, word for word.")
 
 
 def history(thread: Conversation) -> Bundle:

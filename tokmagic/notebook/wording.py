@@ -73,6 +73,11 @@ def note(event: Event) -> str:
     return ""
 
 
+def is_quiet(event: Event) -> bool:
+    """Whether the event's note tells only what was asked for: a tool that did its work."""
+    return isinstance(event, ToolFinished) and not event.result.is_error
+
+
 def call(asked: ToolCall) -> str:
     """A tool call with exactly its arguments, on one line; what cannot be seen is written as an escape."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in f"{asked.name} {asked.arguments}")

@@ -102,7 +102,8 @@ class App:
         name, protocol = http.path_params["name"], protocol_of(http.url.path, http.headers)
         found = next((model for model in self._models.values() if model.id == name), None)
         if found is None:
-            return refusal(protocol, rules.unknown_model(protocol, name), http.headers)
+            served = dict.fromkeys(model.id for model in self._models.values())
+            return refusal(protocol, rules.unknown_model(protocol, name, served), http.headers)
         described = anthropic_model if protocol == "messages" else openai_model
         return JSONResponse(described(found), headers=id_headers(protocol, http.headers))
 
@@ -230,7 +231,7 @@ class App:
     def _model(self, protocol: Protocol, name: str) -> Model:
         model = self._models.get((protocol, name))
         if model is None:
-            raise rules.unknown_model(protocol, name)
+            raise rules.unknown_model(protocol, name, (id for spoken, id in self._models if spoken == protocol))
         return model
 
     def _headers(self, http: HttpRequest, call: Call) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from tokmagic.codecs import WireError
@@ -17,11 +17,12 @@ from .rates import Shortage
 _INVALID = "invalid_request_error"
 
 
-def unknown_model(protocol: Protocol, name: str) -> WireError:
-    """There is no such model on this route."""
+def unknown_model(protocol: Protocol, name: str, served: Iterable[str]) -> WireError:
+    """There is no such model on this route; those that it has are named."""
+    there = f"Served here: {', '.join(served) or 'none'}."
     if protocol == "messages":
-        return WireError(404, "not_found_error", f"model: {name}")
-    message = f"The model `{name}` does not exist or you do not have access to it."
+        return WireError(404, "not_found_error", f"model: {name}. {there}")
+    message = f"The model `{name}` does not exist or you do not have access to it. {there}"
     return WireError(404, _INVALID, message, code="model_not_found")
 
 
