@@ -188,6 +188,19 @@ def test_an_unknown_name_is_refused_with_the_nearest(wrong, near):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        ("nope/x", f"Use one of {', '.join(['demo', *SERVICES])}."),
+        ("openia/gpt-4o", "Did you mean openai/gpt-4o?"),
+    ],
+)
+def test_a_provider_that_nobody_knows_is_refused_with_the_providers_there_are(wrong, hint):
+    with pytest.raises(UnknownModel) as refused:
+        find(wrong)
+    assert str(refused.value) == f"Unknown provider {wrong.partition('/')[0]!r} in {wrong!r}. {hint}"
+
+
 @pytest.mark.parametrize("name", ["", "/", "demo/", "nobody/nothing", "anthropic/"])
 def test_a_name_of_nothing_is_refused(name):
     with pytest.raises(UnknownModel):

@@ -126,7 +126,18 @@ def _bare(name: str, services: Mapping[str, Service], now: datetime) -> Model:
     if found:
         candidates = ", ".join(sorted(model.name for model in found))
         raise UnknownModel(f"{name!r} is offered by several providers: say which of {candidates}.")
+    if "/" in name:
+        raise UnknownModel(_no_provider(name, services))
     raise UnknownModel(f"Unknown model {name!r}.{_nearest(name, services)} %tokens models lists them.")
+
+
+def _no_provider(name: str, services: Mapping[str, Service]) -> str:
+    provider, _, id = name.partition("/")
+    known = (DEMO.name, *services)
+    near = [f"{one}/{id}" for one in get_close_matches(provider, known, 3, 0.7)]
+    near += [full for full in names(services.values()) if full.partition("/")[2] == name]
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"Use one of {', '.join(known)}."
+    return f"Unknown provider {provider!r} in {name!r}. {hint}"
 
 
 def _ids(service: Service) -> Iterable[str]:
