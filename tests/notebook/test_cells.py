@@ -76,7 +76,6 @@ def test_what_a_failing_expression_printed_is_shown(kernel: Any) -> None:
         ("%%llm -m demo/cloude\nhello", "UnknownModel: "),
         ('%%llm --limit "0.000001 usd"\nhello', "BudgetExceeded: $0.000001/call"),
         ("%tokens histroy", "ConfigurationError: Unknown word 'histroy' after %tokens. Did you mean history?"),
-        ("%tokens restore", "ConfigurationError: %tokens restore is not in this version."),
         ("%tokens limit", "ConfigurationError: %tokens limit needs a limit"),
         ("%tokens limit 'open", "ConfigurationError: A quote is not closed"),
         ("%tokens history two", "ConfigurationError: %tokens history takes a whole number"),

@@ -63,6 +63,17 @@ def test_a_limit_above_one_of_the_configuration_is_refused(magics: TokMagics, wo
     assert magics.limits == ["200k tokens/session"]
 
 
+def test_the_limits_set_in_the_notebook_can_be_removed_and_those_of_the_configuration_stay(magics: TokMagics) -> None:
+    tokens(magics, "limit 1 usd/day")
+    tokens(magics, "limit 9 usd/month")
+    left = tokens(magics, "limit off")
+    assert "$1.00/day" not in left
+    assert "$9.00/month" not in left
+    assert "$5.00/day" in left
+    assert "200k tokens/session" in left
+    assert "off removes" in tokens(magics, "help")
+
+
 def test_a_lower_limit_holds_and_may_be_raised_again_up_to_the_configuration(magics: TokMagics) -> None:
     tokens(magics, "limit 1 usd/day")
     assert "$1.00/day" in tokens(magics, "limits")

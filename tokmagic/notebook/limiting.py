@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from tokmagic.core.prices import Price
     from tokmagic.notebook.magics import TokMagics
 
+#: What removes the limits that were set in the notebook.
+OFF = "off"
+
 
 def limits(magics: TokMagics, _: str) -> Bundle:
     """Every limit in force, and what it has left."""
@@ -46,12 +49,16 @@ def _limit_line(limit: Limit, left: str) -> tuple[str, ...]:
 
 
 def limit(magics: TokMagics, rest: str) -> Bundle:
-    """Set a limit of this notebook, in place of one about the same thing; then show all.
+    """Set a limit of this notebook, in place of one about the same thing, or remove all it has set; then show all.
 
     Raises:
         ConfigurationError: words that are no limit, or a limit above one of the configuration.
     """
     words = _words(rest)
+    if words == OFF:
+        set_here = magics.notebook_limits()
+        magics.limits = [other for other in magics.limits if other not in set_here]
+        return limits(magics, "")
     new = shared_parts().known(parse_limit(words))
     for fixed in (*shared_parts().settings.limits, *magics.configured_limits()):
         if _subject(fixed) == _subject(new) and fixed.amount < new.amount:
@@ -69,7 +76,7 @@ def _words(rest: str) -> str:
     except ValueError:
         raise ConfigurationError(f"A quote is not closed in {rest!r}: close it, or drop it.") from None
     if not words:
-        raise ConfigurationError('%tokens limit needs a limit, such as "5 usd/day".')
+        raise ConfigurationError('%tokens limit needs a limit, such as "5 usd/day", or off.')
     return words
 
 

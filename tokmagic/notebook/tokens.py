@@ -17,9 +17,6 @@ from tokmagic.parts import shared_parts
 if TYPE_CHECKING:
     from tokmagic.notebook.magics import TokMagics
 
-#: Words of the design that this version does not serve.
-LATER = ("restore",)
-
 
 def answer(magics: TokMagics, line: str) -> Bundle:
     """What ``%tokens`` with that line shows.
@@ -30,8 +27,6 @@ def answer(magics: TokMagics, line: str) -> Bundle:
     word, _, rest = line.strip().partition(" ")
     if not word:
         return markup.gauge(rows(magics.client().snapshot()))
-    if word in LATER:
-        raise ConfigurationError(f"%tokens {word} is not in this version.")
     if word not in WORDS:
         near = get_close_matches(word, WORDS, 1)
         hint = f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(WORDS)}."
@@ -73,7 +68,7 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "count": ("tokens of a text or variable: %tokens count TEXT|VAR", _count),
     "plan": ("what a call would take: %tokens plan TEXT|VAR; alone, the sizes safe for the model", limiting.plan),
     "limits": ("every limit and what it has left", limiting.limits),
-    "limit": ('sets a limit: %tokens limit "5 usd/day, warn at 60 %"', limiting.limit),
+    "limit": ('sets a limit: %tokens limit "5 usd/day, warn at 60 %"; off removes those set here', limiting.limit),
     "history": ("the newest calls in the book, or all turns of a thread: %tokens history [N|THREAD]", booked.history),
     "release": ("gives back what an unsettled call was charged: %tokens release ID", booked.release),
     "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", booked.report),
