@@ -174,6 +174,13 @@ def test_messages_can_be_given_as_a_list(parts, run):
     assert "sea" in run(client.send([{"role": "user", "content": PROMPT}])).text
 
 
+@pytest.mark.parametrize("prompt", [42, None, 1.5])
+def test_what_is_no_prompt_is_refused_in_one_line(parts, prompt):
+    said = f"A prompt is text or messages, not {type(prompt).__name__}: nothing was sent."
+    with pytest.raises(InvalidPrompt, match=f"^{said}$"):
+        AsyncClient("demo/claude", parts=parts).stream(prompt)
+
+
 @pytest.mark.parametrize(
     "prompt", ["", "  \n", [], [{"role": "user", "content": " "}], [{"role": "ghost", "content": "x"}]]
 )

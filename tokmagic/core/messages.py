@@ -192,10 +192,12 @@ def as_messages(prompt: str | Message | Iterable[Message | Mapping[str, Any]]) -
         messages: tuple[Message, ...] = (user(prompt),)
     elif isinstance(prompt, Message):
         messages = (prompt,)
+    elif not isinstance(prompt, Iterable):
+        raise InvalidPrompt(f"A prompt is text or messages, not {type(prompt).__name__}: nothing was sent.")
     else:
         messages = tuple(_as_message(item) for item in prompt)
     if not any(_says_something(m) for m in messages if m.role != "system"):
-        raise InvalidPrompt("The prompt is empty: nothing was sent. Write at least one word below the first line.")
+        raise InvalidPrompt("The prompt is empty: nothing was sent. Write at least one word.")
     return messages
 
 
