@@ -50,6 +50,7 @@ def used(parts, *, ago=0.0, state="settled", **facts):
         ("90m", timedelta(minutes=90)),
         (" 24 h", timedelta(days=1)),
         ("7d", timedelta(days=7)),
+        ((NOW - timedelta(days=20)).strftime("%Y-%m-%d"), timedelta(days=20, hours=NOW.hour, minutes=NOW.minute)),
         (timedelta(seconds=5), timedelta(seconds=5)),
         (NOW - timedelta(hours=2), timedelta(hours=2)),
     ],
@@ -61,8 +62,9 @@ def test_a_moment_is_a_time_a_span_or_a_word(since, ago):
 
 def test_without_a_moment_everything_counts_and_a_strange_word_is_refused():
     assert moment(None, NOW) == 0.0
-    with pytest.raises(ConfigurationError, match="'lately' names no moment"):
-        moment("lately", NOW)
+    for word in ("lately", "2026-13-40", "5y"):
+        with pytest.raises(ConfigurationError, match=f"'{word}' names no moment: use a date such as"):
+            moment(word, NOW)
 
 
 def test_a_row_has_tokens_by_kind_delays_cost_and_the_last_minute_alone(at_noon):
@@ -174,7 +176,12 @@ def test_only_an_unsettled_entry_that_is_meant_alone_can_be_released(at_noon):
     used(at_noon, state="unsettled")
     held = replace(used(at_noon), id="beef", call="held", lease_until=at_noon.clock() + 9)
     at_noon.ledger.reserve(held, (), "held")
-    said = {"00000000": "No open entry", "0000000": "2 open entries", "": "No open entry", "be": "beef is held"}
+    said = {
+        "00000000": "No open entry of the book begins",
+        "0000000": "2 open entries of the book begin",
+        "": "No open",
+        "be": "beef is held",
+    }
     for prefix, words in said.items():
         with pytest.raises(ConfigurationError, match=words):
             reports.release(at_noon, prefix)

@@ -114,8 +114,8 @@ def release(parts: Parts, prefix: str) -> Entry:
     """
     found = parts.ledger.open_entries(prefix.lower()) if prefix else ()
     if len(found) != 1:
-        said = f"{len(found)} open entries" if found else "No open entry"
-        raise ConfigurationError(f"{said} of the book begin with {prefix!r}: %tokens history shows the ids.")
+        said = f"{len(found)} open entries of the book begin" if found else "No open entry of the book begins"
+        raise ConfigurationError(f"{said} with {prefix!r}: %tokens history shows the ids.")
     (entry,) = found
     if entry.state != "unsettled":
         raise ConfigurationError(f"{short_id(entry)} is {entry.state} by a running call: stop that first.")

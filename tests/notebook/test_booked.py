@@ -55,7 +55,9 @@ def test_usage_is_reported_by_what_is_asked_and_since_when(kernel: Any) -> None:
     assert re.search(r"^demo/small +\d", text_of(kernel, "%tokens report"), re.MULTILINE)
     assert text_of(kernel, "%tokens report day today").splitlines()[0].startswith("day ")
     assert text_of(kernel, "%tokens report 1h").splitlines()[0].startswith("model ")
-    assert "names no moment" in kernel.run("%tokens report model lately").error["evalue"]
+    assert text_of(kernel, "%tokens report 2026-01-31").splitlines()[0].startswith("model ")
+    assert "'lately' is no moment. A moment is a date" in kernel.run("%tokens report model lately").error["evalue"]
+    assert "no group (model, cell, day, notebook, session)" in kernel.run("%tokens report bogus").error["evalue"]
     assert "<table>" in kernel.run("display(tm.usage(by='model'))").data[-1]["text/html"]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal, Self, TypeAlias
 
 from .book import Entry, Total
@@ -22,9 +22,11 @@ from .usage import Usage
 #: What usage is told apart by.
 By: TypeAlias = Literal["model", "cell", "day", "notebook", "session"]
 BY: tuple[By, ...] = ("model", "cell", "day", "notebook", "session")
-#: A moment: itself, so long ago, or words such as ``today``, ``yesterday``, ``90m``, ``24h`` and ``7d``.
+#: A moment: itself, so long ago, or words such as ``today``, ``yesterday``, ``2026-11-20``, ``90m``, ``24h`` or ``7d``.
 Since: TypeAlias = datetime | timedelta | str
 
+#: What can be typed for a moment.
+MOMENTS = "a date such as 2026-11-20, today, yesterday, 90m, 24h or 7d"
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
 _LETTERS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 USAGE_HEAD = ("calls", "in", "cached", "out", "reasoning", "calls/min", "in/min", "out/min", "delays", "waited", "cost")
@@ -125,18 +127,27 @@ def moment(since: Since | None, now: datetime) -> float:
         return since.timestamp()
     if isinstance(since, timedelta):
         return now.timestamp() - since.total_seconds()
-    words = str(since).strip().lower()
+    found = named_moment(str(since), now)
+    if found is None:
+        raise ConfigurationError(f"since={since!r} names no moment: use {MOMENTS}.")
+    return found
+
+
+def named_moment(words: str, now: datetime) -> float | None:
+    """The moment of such words at ``now``, in seconds of the epoch; None if they name none."""
+    words = words.strip().lower()
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     if words == "today":
         return midnight.timestamp()
     if words == "yesterday":
         return (midnight - timedelta(days=1)).timestamp()
-    match = _AGO.fullmatch(words)
-    if match is None:
-        raise ConfigurationError(
-            f"since={since!r} names no moment: use a datetime, a timedelta, 'today', 'yesterday', '90m', '24h' or '7d'."
-        )
-    return now.timestamp() - timedelta(**{_LETTERS[match[2]]: int(match[1])}).total_seconds()
+    if match := _AGO.fullmatch(words):
+        return now.timestamp() - timedelta(**{_LETTERS[match[2]]: int(match[1])}).total_seconds()
+    try:
+        day = date.fromisoformat(words)
+    except ValueError:
+        return None
+    return midnight.replace(year=day.year, month=day.month, day=day.day).timestamp()
 
 
 def usage_rows(totals: Iterable[tuple[str, Total]], recent: Iterable[tuple[str, Entry]]) -> list[UsageRow]:

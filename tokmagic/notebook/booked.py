@@ -14,7 +14,7 @@ from tokmagic import reports
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.money import show_nanousd
-from tokmagic.core.reports import BY, MODEL_HEAD
+from tokmagic.core.reports import BY, MODEL_HEAD, MOMENTS, named_moment
 from tokmagic.export import write_entries
 from tokmagic.notebook import markup, threads
 from tokmagic.notebook.markup import Bundle
@@ -95,11 +95,14 @@ def report(_: TokMagics, rest: str) -> Bundle:
     """What was used, by group, since a moment.
 
     Raises:
-        ConfigurationError: words that name no moment.
+        ConfigurationError: words that name no group or no moment.
     """
-    first, *others = rest.split() or ["model"]
-    by, since = (first, others) if first in BY else ("model", [first, *others])
-    found = reports.usage_table(shared_parts(), " ".join(since) or None, by)
+    first = rest.partition(" ")[0]
+    by, since = (first, rest.removeprefix(first).strip()) if first in BY else ("model", rest)
+    if since and named_moment(since, shared_parts().now()) is None:
+        unknown = "is no moment" if first in BY else f"is no group ({', '.join(BY)}) and no moment"
+        raise ConfigurationError(f"%tokens report: {since!r} {unknown}. A moment is {MOMENTS}.")
+    found = reports.usage_table(shared_parts(), since or None, by)
     return markup.table(found.head, found.lines(), numbers=range(1, len(found.head)))
 
 
