@@ -1,6 +1,7 @@
 """Whatever goes wrong with an answer, a call ends in one typed error or a right settle, and the book holds no less."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +18,7 @@ from tokmagic.core.errors import (
     ServerFailed,
     StreamBroken,
 )
+from tokmagic.core.events import Notice
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.server import start_server
 from tokmagic.server.faults import Fault, FaultPlan
@@ -90,6 +92,26 @@ def test_a_streamed_call_ends_in_a_typed_error_or_a_right_settle(name, model, ca
     else:
         assert isinstance(error, kind)
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("cut", 1), ("refuse", 0)])
+def test_a_failed_call_says_what_stays_charged_and_how_that_is_given_back(make_parts, runner, kind, said):
+    async def notices(client):
+        seen = []
+        with suppress(ProviderError):
+            async with client.stream("Tell me of the sea.", max_tokens=60) as events:
+                async for event in events:
+                    seen.append(event)
+        return [event.text for event in seen if isinstance(event, Notice)]
+
+    fault = Fault(kind, after=9) if kind == "cut" else Fault(kind, status=401)
+    with start_server(catalog.demo_models().values(), tokenizers.counter, faults=FaultPlan((fault,))) as server:
+        parts = make_parts(server=server)
+        told = runner.run(notices(AsyncClient("demo/claude", parts=parts)))
+        (entry,) = parts.ledger.entries()
+        runner.run(parts.disconnect())
+    charge = f"so {entry.cost} stays charged: %tokens release {entry.id[:8]} gives it back"
+    assert [charge in line for line in told] == [True] * said
 
 
 @pytest.mark.parametrize("model", MODELS)

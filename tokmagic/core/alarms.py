@@ -47,6 +47,14 @@ def overrun(entry: Entry) -> str:
     return ""
 
 
+def unsettled(entry: Entry) -> str:
+    """What to say of an entry whose call failed but may have run; empty for any other."""
+    if entry.state != "unsettled":
+        return ""
+    charged = f"{entry.used.ceiling.tokens or 0:,} tokens" if entry.nanousd is None else str(entry.cost)
+    return f"It may have run, so {charged} stays charged: %tokens release {entry.id[:8]} gives it back if it did not."
+
+
 def long_answer(output_tokens: int) -> str:
     """What to say of an answer above the normal or the extended size; empty for any other."""
     if output_tokens <= NORMAL:

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from anyio import to_thread
 
 from tokmagic.core.affording import lowered, lowering
+from tokmagic.core.alarms import unsettled
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import LedgerError, ProviderError, StreamBroken
 from tokmagic.core.events import Connecting, Event, Finished, Notice, Started, StreamEvent, Waiting
@@ -75,9 +76,14 @@ class Attempt:
         async with AsyncExitStack() as way:
             with self._booking.pause():
                 await way.enter_async_context(gate.passage())
-            async with aclosing(self._settled(provider)) as events:
-                async for event in events:
-                    yield event
+            try:
+                async with aclosing(self._settled(provider)) as events:
+                    async for event in events:
+                        yield event
+            except ProviderError:
+                if self._entry is not None and (said := unsettled(self._booking.entries[-1])):
+                    yield Notice(said)
+                raise
         for remark in self._booking.remarks():
             yield Notice(remark)
         if self._booking.may_warn:
