@@ -83,7 +83,7 @@ def test_without_a_notebook_the_book_is_reported_by_model_and_by_day(capsys):
     entry = tm.record("demo/claude", tm.Usage(input_tokens=1_234, output_tokens=5))
     assert main(["report", "--since", "1h"]) == 0
     models, days = capsys.readouterr().out.split("\n\n")
-    assert models.splitlines()[1].split()[:3] == ["demo/claude", "1", "1,234"]
+    assert models.splitlines()[1].split()[:3] == ["demo/claude", "1", "$0.00378"]
     assert days.splitlines()[1].split()[0] == datetime.fromtimestamp(entry.at).strftime("%Y-%m-%d")
 
 

@@ -112,7 +112,7 @@ def test_a_group_the_book_does_not_keep_is_refused(at_noon):
 def test_a_table_of_usage_reads_as_text_and_escapes_what_goes_into_html(at_noon):
     used(at_noon, ago=1, cell="<b>In [1]</b>")
     found = reports.usage_table(at_noon, None, "cell")
-    assert repr(found).splitlines()[0].split()[:3] == ["cell", "calls", "in"]
+    assert repr(found).splitlines()[0].split()[:3] == ["cell", "calls", "cost"]
     assert "$1.00" in repr(found)
     assert "&lt;b&gt;In [1]&lt;/b&gt;" in found._repr_html_()
 

@@ -29,7 +29,7 @@ Since: TypeAlias = datetime | timedelta | str
 MOMENTS = "a date such as 2026-11-20, today, yesterday, 90m, 24h or 7d"
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
 _LETTERS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-USAGE_HEAD = ("calls", "in", "cached", "out", "reasoning", "calls/min", "in/min", "out/min", "delays", "waited", "cost")
+USAGE_HEAD = ("calls", "cost", "in", "cached", "out", "reasoning", "calls/min", "in/min", "out/min", "delays", "waited")
 MODEL_HEAD = ("model", "window", "most out", "per million in", "cached", "written", "out", "limits", "key")
 
 
@@ -179,9 +179,9 @@ def _usage_line(row: UsageRow, by: By | None) -> Line:
     return (
         row.group or ("-" if by else "all"),
         f"{row.calls:,}",
+        str(row.cost),
         *(f"{count:,}" for count in (*counts, *rates, row.delays)),
         f"{row.waited:.1f} s",
-        str(row.cost),
     )
 
 

@@ -74,7 +74,7 @@ def release(_: TokMagics, rest: str) -> Bundle:
     most = entry.used.ceiling
     money = show_nanousd(most.nanousd, play=entry.play)
     back = f"{money} and {most.tokens:,} tokens came back to the limits."
-    return markup.plain(f"Released {reports.short_id(entry)} ({entry.model}): {back}")
+    return markup.prose(f"Released {reports.short_id(entry)} ({entry.model}): {back}")
 
 
 def export(_: TokMagics, rest: str) -> Bundle:
@@ -88,7 +88,7 @@ def export(_: TokMagics, rest: str) -> Bundle:
         raise ConfigurationError("%tokens export needs a file: %tokens export usage.csv, .json or .parquet.")
     file = Path(name).expanduser()
     written = write_entries(reports.pages(shared_parts().ledger), file)
-    return markup.plain(f"{written:,} entries written to {file}.")
+    return markup.prose(f"{written:,} entries written to {file}.")
 
 
 def report(_: TokMagics, rest: str) -> Bundle:
@@ -137,8 +137,8 @@ def guard(magics: TokMagics, rest: str) -> Bundle:
     elif rest:
         raise ConfigurationError(f"%tokens guard takes on or off, not {rest!r}.")
     if clients.guards_every_client():
-        return markup.plain("On: every anthropic and openai client made from now on obeys the book and its limits.")
-    return markup.plain("Off: only clients given to tm.guard, or made while it was on, obey the book.")
+        return markup.prose("On: every anthropic and openai client made from now on obeys the book and its limits.")
+    return markup.prose("Off: only clients given to tm.guard, or made while it was on, obey the book.")
 
 
 def _door(magics: TokMagics, provider: str) -> Door:
