@@ -27,9 +27,10 @@ from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.toolcalls import closed
 from tokmagic.core.words import parse_limit
+from tokmagic.corridor import Walk
 from tokmagic.corridor.passage import Passage, Quote
 from tokmagic.corridor.splitting import SplitPassage
-from tokmagic.mapping import AT_ONCE, Call, MapPassage
+from tokmagic.mapping import AT_ONCE, MapPassage
 from tokmagic.options import (
     SPLIT,
     CallOptions,
@@ -163,7 +164,7 @@ class AsyncClient:
             raise ConfigurationError("Rows are asked each by itself: leave thread out.")
         options.setdefault("replay", self.options.get("replay", True))
 
-        def make(prompt: str, first: bool) -> Call:
+        def make(prompt: str, first: bool) -> Walk:
             return self._passage(prompt, {**options} if first else {**options, "fresh": False})
 
         began, label = self.parts.clock(), options.get("cell", "")

@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from tokmagic.core.errors import (
     AuthenticationFailed,
@@ -25,6 +25,7 @@ from tokmagic.core.errors import (
 from tokmagic.core.events import Connecting, Event, Notice, Progress, Retrying, Waiting
 from tokmagic.core.mapped import Replies, Result, stopped_at
 from tokmagic.core.replies import Receipt, Reply
+from tokmagic.corridor import Walk
 from tokmagic.corridor.shield import ended
 
 #: Rows that are under way together, at most, where nothing is said.
@@ -36,19 +37,8 @@ _TOLD = (Waiting, Retrying, Connecting, Notice)
 _Told: TypeAlias = asyncio.Queue[Event | asyncio.Task[None]]
 
 
-class Call(Protocol):
-    """What is used of a passage."""
-
-    @property
-    def reply(self) -> Reply | None:
-        """The reply, when it has run."""
-
-    def run(self) -> AsyncGenerator[Event]:
-        """Make the call."""
-
-
 #: Makes the passage of the call for a prompt; asked once more for the same one, it may be replayed.
-MakeCall: TypeAlias = Callable[[str, bool], Call]
+MakeCall: TypeAlias = Callable[[str, bool], Walk]
 
 
 class MapPassage:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import hashlib
 import os
 import threading
 import time
@@ -232,8 +231,8 @@ class Parts:
         if model.provider == catalog.DEMO.name:
             return f"demo:{self.epoch}"
         service = self.services()[model.provider]
-        key = key_of(service).reveal() if has_key(service) else ""
-        return f"{model.provider}:{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+        key = key_of(service) if has_key(service) else Secret("")
+        return key.fingerprint(model.provider)
 
 
 _shared: tuple[int, Parts] | None = None

@@ -11,9 +11,10 @@ from tokmagic.core.errors import StreamBroken
 from tokmagic.core.events import Event
 from tokmagic.core.messages import Message
 from tokmagic.core.replies import Reply
+from tokmagic.corridor import Walk
 from tokmagic.options import CallOptions
 from tokmagic.parts import Parts
-from tokmagic.toolrun import ToolRun, Walk
+from tokmagic.toolrun import ToolRun
 from tokmagic.tools import Answering, Whole, turns_of
 
 

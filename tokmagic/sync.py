@@ -29,6 +29,7 @@ from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
+from tokmagic.corridor import Walk
 from tokmagic.corridor.passage import Quote
 from tokmagic.mailbox import TICK, Errand, Mailbox
 from tokmagic.mapping import AT_ONCE
@@ -36,7 +37,6 @@ from tokmagic.options import CallOptions, ClientOptions, ToolOptions
 from tokmagic.parts import Parts
 from tokmagic.progress import watch
 from tokmagic.streams import AsyncStream, RunState
-from tokmagic.toolrun import Walk
 from tokmagic.tools import Answering, Whole, turns_of
 
 

@@ -11,31 +11,20 @@ import uuid
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from tokmagic.answering import Here, Toolbox, in_a_thread
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded
-from tokmagic.core.events import Event, ToolEvent
+from tokmagic.core.events import ToolEvent
 from tokmagic.core.messages import Message, Text, ToolCall, ToolResult
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import Answer, Cut, Reply, StopReason
 from tokmagic.core.toolcalls import STEPS, last_calls, not_run, parted, with_results
 from tokmagic.core.usage import Usage
+from tokmagic.corridor import Walk
 from tokmagic.options import CallOptions
 from tokmagic.outputs import Output
-
-
-class Walk(Protocol):
-    """A call on its way through the corridor, or several that are used as one."""
-
-    @property
-    def reply(self) -> Reply | None:
-        """The reply; None while nothing was sent."""
-
-    def run(self) -> AsyncGenerator[Event]:
-        """Its events; the last is ``Completed``."""
-
 
 #: Makes the call that says these messages with these options.
 MakeWalk: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Walk]

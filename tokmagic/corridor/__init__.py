@@ -3,3 +3,22 @@
 A ``Passage`` is one call; its attempts are in ``sending.py``, what the book hears of them in ``booking.py``, and a call
 in several parts in ``splitting.py``.
 """
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol
+
+from tokmagic.core.events import Event
+from tokmagic.core.replies import Reply
+
+
+class Walk(Protocol):
+    """A call on its way through the corridor, or several that are used as one."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """The reply; None while nothing was sent."""
+
+    def run(self) -> AsyncGenerator[Event]:
+        """Its events; the last is ``Completed``."""

@@ -13,7 +13,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
-from anyio import CancelScope, to_thread
+from anyio import to_thread
 
 from tokmagic.core.errors import StreamBroken, TokmagicError
 from tokmagic.core.events import (
@@ -33,6 +33,7 @@ from tokmagic.core.receipts import together
 from tokmagic.core.replies import Answer, Reply
 from tokmagic.core.splitting import Splitting, split_call
 from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.shield import ended
 from tokmagic.corridor.tab import Tab
 from tokmagic.options import CallOptions, chain_of, wishes_of
 from tokmagic.parts import Parts
@@ -147,7 +148,7 @@ class SplitPassage:
                     done += 1
                 yield Progress(done, total) if isinstance(event, asyncio.Task) else event
         finally:
-            await _end(tasks)
+            await ended(tasks)
 
     async def _ask(self, messages: tuple[Message, ...], options: CallOptions, told: _Told) -> str:
         """The answer to one part."""
@@ -196,17 +197,6 @@ class SplitPassage:
         """The answers to the parts that came before it ended early."""
         text = "\n\n".join(answer for answer in self._answers if answer)
         return Answer((Text(text),) if text else (), stop_reason="unknown" if self._failed else "interrupted")
-
-
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    """Stop what still runs and wait until it is settled."""
-    for task in tasks:
-        task.cancel()
-    with CancelScope(shield=True):
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # one of them is raised; the others are not to be missed
 
 
 async def _in_thread(act: Callable[..., T], *args: object) -> T:
