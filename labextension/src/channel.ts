@@ -17,6 +17,9 @@ export class KernelStore implements Source {
   private readonly known = new WeakSet<Kernel.IKernelConnection>();
   private comm: Kernel.IComm | null = null;
   private commId = '';
+  /** The process behind the kernel that spoke last, and those that ended: what they said may still be on its way. */
+  private speaker = '';
+  private readonly ended = new Set<string>();
 
   get state(): State {
     return this.board.state;
@@ -44,6 +47,7 @@ export class KernelStore implements Source {
     });
     kernel.statusChanged.connect((_, status) => {
       if (GONE.includes(status)) {
+        this.ended.add(this.speaker);
         this.forget();
       }
     });
@@ -72,9 +76,11 @@ export class KernelStore implements Source {
   }
 
   private take(message: KernelMessage.IIOPubMessage): void {
+    const { session } = message.header;
     if (KernelMessage.isCommOpenMsg(message) || KernelMessage.isCommMsgMsg(message)) {
       const state = read(message.content.data, performance.now());
-      if (state) {
+      if (state && !this.ended.has(session)) {
+        this.speaker = session;
         this.commId = message.content.comm_id;
         this.board.set(state);
       }

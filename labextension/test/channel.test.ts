@@ -12,6 +12,7 @@ class Connection {
   readonly isDisposed = false;
   readonly targets: string[] = [];
   readonly said: unknown[] = [];
+  session = 'first process';
 
   constructor(
     readonly id: string,
@@ -37,7 +38,7 @@ class Connection {
   }
   say(type: string, content: object): void {
     this.iopubMessage.emit({
-      header: { msg_type: type },
+      header: { msg_type: type, session: this.session },
       channel: 'iopub',
       content
     });
@@ -75,6 +76,17 @@ describe('a kernel’s store', () => {
     connection.push();
     connection.statusChanged.emit(status);
     expect(store.state.kind).toBe('absent');
+  });
+  it('stays cleared when the process that ended is heard late, and takes what the next one says', () => {
+    const connection = new Connection('k');
+    const store = connected(connection);
+    connection.push();
+    connection.statusChanged.emit('restarting');
+    connection.push();
+    expect(store.state.kind).toBe('absent');
+    connection.session = 'second process';
+    connection.push();
+    expect(store.state.kind).toBe('live');
   });
   it('stays while the kernel is busy', () => {
     const connection = new Connection('k');

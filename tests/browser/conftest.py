@@ -38,6 +38,7 @@ def missing() -> str:
     return "" if BUILT.exists() else "the front end is not built: make test builds it"
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Last, because Playwright keeps the thread's event loop to itself; not at all, where they cannot run."""
     ours = [item for item in items if HERE in item.path.parents]
