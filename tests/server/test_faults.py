@@ -162,6 +162,26 @@ def test_an_error_in_mid_stream_ends_it(path: str) -> None:
     assert "[DONE]" not in text
 
 
+@pytest.mark.parametrize("after", [0, 1, 6, 31])
+def test_an_error_in_a_responses_stream_goes_on_with_its_numbers_and_its_response(after: int) -> None:
+    with faulty(Fault("error", after=after)) as server:
+        fields = {"stream": True, "reasoning": {"effort": "low", "summary": "auto"}}
+        text = ask(server, "/v1/responses", **fields).text
+    events = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+    assert [event["sequence_number"] for event in events] == list(range(after + 2))
+    assert [event["type"] for event in events[-2:]] == ["error", "response.failed"]
+    failed, opened = events[-1]["response"], [event for event in events if event["type"] == "response.created"]
+    assert failed["status"] == "failed"
+    assert [failed["id"]] == [event["response"]["id"] for event in opened or [{"response": failed}]]
+    assert failed["output"] == [event["item"] for event in events if event["type"] == "response.output_item.done"]
+
+
+def test_an_error_behind_a_garbled_event_is_told_all_the_same() -> None:
+    with faulty(Fault("error", after=2), Fault("malformed", after=0)) as server:
+        text = ask(server, "/v1/responses", stream=True).text
+    assert text.rstrip().rpartition("\n")[2].startswith('data: {"type":"response.failed","sequence_number":3')
+
+
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_stalled_answer_says_no_more_until_the_client_goes(path: str, stream: bool) -> None:

@@ -16,8 +16,8 @@ from tokmagic.core.usage import Usage
 from . import Json, WireError
 from .responses_answers import ended, response, status_of
 from .responses_items import item_id, message_item, output_item, reasoning_item, text_part
-from .sse import KEEP_ALIVE, encode_event
-from .wire import compact_json
+from .sse import KEEP_ALIVE, SSEDecoder, encode_event
+from .wire import compact_json, parse_json
 
 _TEXT, _SUMMARY = "response.output_text.delta", "response.reasoning_summary_text.delta"
 
@@ -73,6 +73,15 @@ class ResponsesEncoder:
         cause = {"code": "server_error", "message": error.message}
         body = self._response | {"status": "failed", "error": cause, "output": self._output}
         return said + self._event("response.failed", response=body)
+
+    def take_over(self, sent: bytes) -> None:
+        """Go on behind events that another encoder wrote: with its response, its items, and the next number."""
+        for kind, data in SSEDecoder().feed(sent):
+            self._number += 1
+            if kind == "response.created":
+                self._response = parse_json(data)["response"]
+            elif kind == "response.output_item.done":
+                self._output.append(parse_json(data)["item"])
 
     def _open(self, prefix: str, item: Json) -> bytes:
         id = item_id(prefix, self._id, len(self._output))

@@ -19,6 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from tokmagic.codecs import StreamEncoder, WireError
+from tokmagic.codecs.responses_writer import ResponsesEncoder
 from tokmagic.codecs.wire import compact_json
 from tokmagic.core.models import Protocol
 
@@ -83,40 +84,38 @@ class Faulty:
         if "html" in met:
             return Response(PAGE, media_type="text/html")
         response = await answer()
-        for kind, fault in met.items():
+        for kind, fault in sorted(met.items(), key=_garbles):
             if kind not in _BEFORE and response.status_code == 200:
-                response = self._spoilt(response, fault, call.codec.encoder("", model.id))
+                response = self._spoilt(response, fault, call)
         return response
 
-    def _spoilt(self, response: Response, fault: Fault, encoder: StreamEncoder) -> Response:
+    def _spoilt(self, response: Response, fault: Fault, call: Call) -> Response:
         if isinstance(response, StreamingResponse):
             events = _single(cast("AsyncGenerator[bytes]", response.body_iterator))
-            changed = _unstated(events) if fault.kind == "unstated" else self._broken(events, fault, encoder)
+            changed = _unstated(events) if fault.kind == "unstated" else self._broken(events, fault, call)
         else:
             body = bytes(response.body)
             events = _once(_without_usage(body)) if fault.kind == "unstated" else _halves(body)
-            changed = events if fault.kind == "unstated" else self._broken(events, _in_the_middle(fault), encoder)
+            changed = events if fault.kind == "unstated" else self._broken(events, _in_the_middle(fault), call)
         headers = MutableHeaders(raw=list(response.raw_headers))
         del headers["content-length"]
         return Events(changed, headers=headers, media_type=response.media_type)
 
-    async def _broken(
-        self, events: AsyncGenerator[bytes], fault: Fault, encoder: StreamEncoder
-    ) -> AsyncGenerator[bytes]:
+    async def _broken(self, events: AsyncGenerator[bytes], fault: Fault, call: Call) -> AsyncGenerator[bytes]:
         """The events up to where the fault acts, and what it does there."""
-        passed = 0
+        sent: list[bytes] = []
         async with aclosing(events):
             async for event in events:
-                if passed != fault.after:
+                if len(sent) != fault.after:
                     yield event
                 elif fault.kind == "malformed":
                     yield _garbled(event)
                 else:
-                    async with aclosing(self._ending(fault, encoder)) as ending:
+                    async with aclosing(self._ending(fault, _encoder_behind(b"".join(sent), call))) as ending:
                         async for piece in ending:
                             yield piece
                     return
-                passed += 1
+                sent.append(event)
 
     async def _ending(self, fault: Fault, encoder: StreamEncoder) -> AsyncGenerator[bytes]:
         match fault.kind:
@@ -130,6 +129,19 @@ class Faulty:
                 while True:
                     await self._sleep(fault.seconds)
                     yield encoder.ping()
+
+
+def _garbles(met: tuple[Kind, Fault]) -> bool:
+    """Whether it makes events unreadable, which it does last: an error reads the events before it."""
+    return met[0] == "malformed"
+
+
+def _encoder_behind(sent: bytes, call: Call) -> StreamEncoder:
+    """An encoder that goes on behind what was sent; of the protocols only Responses numbers its events."""
+    encoder = call.codec.encoder("", call.model.id)
+    if isinstance(encoder, ResponsesEncoder):
+        encoder.take_over(sent)
+    return encoder
 
 
 def _refused(protocol: Protocol, fault: Fault) -> WireError:
