@@ -45,7 +45,7 @@ def test_an_answer_that_is_counted_short_is_caught(monkeypatch: pytest.MonkeyPat
         settle(db, free, was, now)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sqlite, "_settle", short)
-    with pytest.raises(AssertionError, match="miscounted|overspent"):
+    with pytest.raises(AssertionError, match=r"miscounted|overspent"):
         run_schedules(range(50))
 
 

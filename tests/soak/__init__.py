@@ -1,7 +1,7 @@
 """How much of a large proof runs: a share in ``make test``, all of it in ``make soak``.
 
-A proof over seeds is a function of a range of them that says what happened and raises at the first that fails; its share
-stands in a test, and ``proofs.py`` says how large it is in full. Any other takes its size from ``share``.
+A proof over seeds is a function of a range of them that says what happened and raises at the first that fails: a test
+runs a share, ``proofs.py`` says how large it is in full. Any other takes its size from ``share``.
 """
 
 from __future__ import annotations
