@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import socket
 import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +19,8 @@ from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.memory import MemoryLedger
 from tokmagic.ledgers.redis import RedisLedger
 from tokmagic.ledgers.sqlite import SQLiteLedger
+
+from . import redis_servers
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 LEASE = 600.0
@@ -85,46 +83,21 @@ class Desk:
         return level.spent, level.held
 
 
-def _start_redis(port: int, folder: str, *options: str) -> subprocess.Popen[bytes]:
-    """A server on the loopback that answers, with nothing in it but what lies in its folder."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise FileNotFoundError("redis-server is missing: run make test as root, or apt-get install redis-server")
-    where = ("--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", "")
-    server = subprocess.Popen([program, *where, *options], stdout=subprocess.DEVNULL)
-    for _ in range(1000):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return server
-        time.sleep(0.01)
-    raise TimeoutError("redis-server did not answer within 10 s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """The URL of a server that runs as long as the tests do."""
-    port = _free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        server = _start_redis(port, folder)
-        yield f"redis://127.0.0.1:{port}"
-        server.terminate()
-        server.wait()
+    with redis_servers.redis_server() as url:
+        yield url
 
 
 @pytest.fixture
 def start_redis() -> Callable[..., subprocess.Popen[bytes]]:
-    return _start_redis
+    return redis_servers.start_redis
 
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    return _free_port
+    return redis_servers.free_port
 
 
 @pytest.fixture
