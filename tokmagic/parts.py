@@ -145,9 +145,9 @@ class Parts:
         """The same where it is there already; takes no time."""
         return self._providers.get(loop, {}).get(self._line(model))
 
-    def lane(self, model: Model, loop: asyncio.AbstractEventLoop) -> Lane:
-        """Where calls of the model wait their turn in that event loop."""
-        return self._lanes.lane(loop, f"{model.name} {self._fingerprint(model)}")
+    def lane(self, model: Model, key: str = "") -> Lane:
+        """Where calls of the model wait their turn, under the key of that fingerprint or this process's own."""
+        return self._lanes.lane(f"{model.name} {key or self._fingerprint(model)}")
 
     def require_key(self, model: Model) -> None:
         """Refuse a model whose key is not set, before anything is reserved.

@@ -63,7 +63,7 @@ class Kernel:
     ways: Ways
     dice: random.Random
     turns: Turns = field(default_factory=Turns)
-    gate: Gate = field(default_factory=Gate)
+    gate: Gate = field(default_factory=lambda: Gate(clock=asyncio.get_running_loop().time))
 
     async def send(self, call: Call) -> bool:
         """Send it as the corridor does: through the gate, reserved, sent, settled; again after a 429."""
@@ -85,7 +85,7 @@ class Kernel:
 
     async def _reserve(self, call: Call, attempt: int, estimate: int) -> tuple[Entry, tuple[Account, ...]]:
         ticket = f"{self.name}-{call.number}"
-        with self.turns.place(ticket) as place:
+        with self.turns.place() as place:
             while True:
                 accounts = self._accounts()
                 entry = self._entry(ticket, attempt, self._expected(call, attempt, estimate, accounts))

@@ -57,7 +57,7 @@ def test_a_failed_call_makes_way_for_the_next_although_the_gate_is_narrow() -> N
 
 def test_a_refusal_closes_an_open_gate_for_as_long_as_it_asked() -> None:
     async def main() -> float:
-        gate = Gate()
+        gate = Gate(clock=asyncio.get_running_loop().time)
         gate.open()
         gate.close_for(7)
         gate.close_for(3)
@@ -70,7 +70,7 @@ def test_a_refusal_closes_an_open_gate_for_as_long_as_it_asked() -> None:
 def test_the_first_asks_half_way_until_little_is_left() -> None:
     async def main() -> list[float]:
         asked, end = list[float](), 60.0
-        with Turns().place("a") as place:
+        with Turns().place() as place:
             while (now := asyncio.get_running_loop().time()) < end:
                 asked.append(now)
                 await place.sleep(end - now)
@@ -84,7 +84,7 @@ async def ends(turns: Turns, waits: dict[str, tuple[float, ...]], wake_at: float
     ended: dict[str, float] = {}
 
     async def one(name: str) -> None:
-        with turns.place(name) as place:
+        with turns.place() as place:
             for seconds in waits[name]:
                 await place.sleep(seconds)
         ended[name] = asyncio.get_running_loop().time()

@@ -6,7 +6,6 @@ and whatever was sent is settled, also when the call is stopped or the stream br
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator
@@ -247,7 +246,7 @@ class Passage:
 
     async def _attempts(self, plan: CallPlan) -> AsyncGenerator[Event]:
         policy = RetryPolicy()
-        lane = self._parts.lane(plan.model, asyncio.get_running_loop())
+        lane = self._parts.lane(plan.model)
         if self._booking.limits_known(plan):
             lane.gate.open()
         for number in count(1):

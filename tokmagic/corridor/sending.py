@@ -108,7 +108,7 @@ class Attempt:
     async def _reserve(self) -> AsyncGenerator[Event]:
         """Hold what the attempt needs; where a limit has less left than the longest answer, ask for a shorter one."""
         decision: Decision = Admitted()
-        with self._lane.turns.place(self._booking.id) as place:
+        with self._lane.turns.place() as place:
             try:
                 while not isinstance(decision := await self._ask(), Admitted):
                     if isinstance(decision, Refused):
@@ -174,10 +174,12 @@ class Attempt:
     async def _tell(self, event: StreamEvent) -> None:
         """Let the book know what the service states, and of an answer that is longer than expected."""
         if isinstance(event, Started):
-            self._lane.gate.open()
-            if self._entry is not None and self._booking.has_news(self.plan, self._entry, self.outcome):
-                await to_the_end(self._started, self._entry, event)
-                self._lane.turns.wake()
+            try:
+                if self._entry is not None and self._booking.has_news(self.plan, self._entry, self.outcome):
+                    await to_the_end(self._started, self._entry, event)
+                    self._lane.turns.wake()
+            finally:
+                self._lane.gate.open()
         elif self._first_token is None and self.outcome.began:
             self._first_token = self._booking.parts.clock() - self._since
         elif self._entry is not None and self.outcome.produced > self._entry.charge.expected.output_tokens:

@@ -1,10 +1,8 @@
-"""Where the calls of one process wait: a queue for each event loop, and in it a gate for each model and key."""
+"""Where the calls of one process wait: a gate for each model and key, and one queue before the book."""
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass
 
 from tokmagic.queues.gate import Gate
 from tokmagic.queues.turns import Turns
@@ -18,19 +16,13 @@ class Lane:
     turns: Turns
 
 
-@dataclass(slots=True)
-class _Loop:
-    turns: Turns = field(default_factory=Turns)
-    gates: dict[str, Gate] = field(default_factory=dict)
-
-
 class Lanes:
-    """The lanes of every event loop of this process; each is used by its own loop only."""
+    """The lanes of every thread and event loop of this process."""
 
     def __init__(self) -> None:
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._turns = Turns()
+        self._gates: dict[str, Gate] = {}
 
-    def lane(self, loop: asyncio.AbstractEventLoop, line: str) -> Lane:
-        """The lane of one line of a service in that loop."""
-        here = self._loops.setdefault(loop, _Loop())
-        return Lane(here.gates.setdefault(line, Gate()), here.turns)
+    def lane(self, line: str) -> Lane:
+        """The lane of one line of a service."""
+        return Lane(self._gates.setdefault(line, Gate()), self._turns)

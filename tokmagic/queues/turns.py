@@ -1,4 +1,4 @@
-"""Waiting for a turn: the callers of one event loop that wait for the book, in the order in which they came.
+"""Waiting for a turn: the callers of one process that wait for the book, in the order in which they came.
 
 Each sleeps as long as the book told it. But what stands before it may take less than was thought: an answer was shorter
 than expected, an input smaller than its margin. When that happens here, the first is woken to ask again, and so is
@@ -8,58 +8,69 @@ a wait of a minute takes it six questions at most.
 
 from __future__ import annotations
 
-import asyncio
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+
+from tokmagic.queues.bells import Bell, LoopBell
 
 #: A wait that is no longer than this is slept through, in seconds.
 SOON = 2.0
 
 
 class Turns:
-    """The waiting callers of one event loop and one book."""
+    """The waiting callers of one book, of every thread."""
 
     def __init__(self) -> None:
-        self._places: dict[str, Place] = {}
+        self._lock = threading.Lock()
+        self._bells: dict[Bell, None] = {}
 
     @contextmanager
-    def place(self, ticket: str) -> Iterator[Place]:
-        """A place behind those that have one, for as long as the block runs: until the caller goes or gives up."""
-        place = self._places[ticket] = Place(self)
+    def place(self) -> Iterator[Place]:
+        """A place of the running event loop's for as long as the block runs: until the caller goes or gives up."""
+        bell = LoopBell()
+        self.join(bell)
         try:
-            yield place
+            yield Place(self, bell)
         finally:
-            first = self.first is place
-            del self._places[ticket]
-            if first:
-                self.wake()
+            self.leave(bell)
+
+    def join(self, bell: Bell) -> None:
+        """Come behind those that are here."""
+        with self._lock:
+            self._bells.setdefault(bell)
+
+    def leave(self, bell: Bell) -> None:
+        """Go, or give up; who becomes the first by that is woken. Leaving twice is a no-op."""
+        with self._lock:
+            first = next(iter(self._bells), None) is bell
+            self._bells.pop(bell, None)
+        if first:
+            self.wake()
+
+    def patience(self, bell: Bell, seconds: float) -> float:
+        """How much of a wait of so many seconds to sleep before asking again."""
+        return seconds / 2 if seconds > SOON and self.first is bell else seconds
 
     @property
-    def first(self) -> Place | None:
-        """The place of the caller that came first."""
-        return next(iter(self._places.values()), None)
+    def first(self) -> Bell | None:
+        """The bell of the caller that came first."""
+        with self._lock:
+            return next(iter(self._bells), None)
 
     def wake(self) -> None:
         """Room came back: let the first ask again."""
-        if self.first is not None:
-            self.first.wake()
+        if (first := self.first) is not None:
+            first.ring()
 
 
 class Place:
-    """One caller's place among the others of its loop."""
+    """The place of one caller of an event loop."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: Turns, bell: LoopBell) -> None:
         self._turns = turns
-        self._early = asyncio.Event()
+        self._bell = bell
 
     async def sleep(self, seconds: float) -> None:
         """Sleep so many seconds, or less if it may be worth asking again."""
-        half_way = self._turns.first is self and seconds > SOON
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds / 2 if half_way else seconds):
-                await self._early.wait()
-        self._early.clear()
-
-    def wake(self) -> None:
-        """End its sleep, or the next one at once if it is just asking."""
-        self._early.set()
+        await self._bell.sleep(self._turns.patience(self._bell, seconds))
