@@ -316,7 +316,7 @@ FORMAT = {"format": {"type": "json_schema", "name": "a"}}
         ),
         (
             {"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
-            400, "input[0].content[0].type", "invalid_value",
+            400, "input[0].content[0].file_id", "invalid_value",
         ),
         (
             {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},

@@ -74,6 +74,68 @@ def test_where_an_address_is_taken_it_is_sent_and_elsewhere_refused():
 
 
 @pytest.mark.parametrize(
+    ("protocol", "document"),
+    [("responses", PAPER), ("responses", Document(PDF)), ("responses", FAR), ("chat", PAPER), ("chat", Document(PDF))],
+)
+def test_a_pdf_survives_openais_wire(protocol, document):
+    body = json.loads(json.dumps(encoded(protocol, document)))
+    (message,) = CODECS[protocol].decode_request(body).messages
+    assert message.parts[0] == document
+
+
+def as_file(protocol, **fields):
+    """A request whose user shows a file of these fields."""
+    part = {"type": "input_file", **fields} if protocol == "responses" else {"type": "file", "file": fields}
+    said = [{"role": "user", "content": [part]}]
+    return {"model": "m", "input" if protocol == "responses" else "messages": said}
+
+
+def url_of(kind, data):
+    return f"data:{kind};base64,{b64encode(data).decode()}"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/markdown;charset=utf-8", "application/json"])
+def test_a_text_file_is_read_as_a_text_document(kind):
+    body = as_file("responses", filename="plan.md", file_data=url_of(kind, PLAN.data))
+    (message,) = CODECS["responses"].decode_request(body).messages
+    assert message.parts == (Document(PLAN.data, PLAIN, "plan.md"),)
+    assert count_request([message], (), COUNTER) < 20
+
+
+@pytest.mark.parametrize(
+    ("protocol", "fields", "where", "said"),
+    [
+        ("responses", {"file_id": "f"}, "file_id", "give the file as 'file_data'"),
+        ("chat", {"file_id": "f"}, "file_id", "give the file as 'file_data'"),
+        ("responses", {"filename": "a.pdf"}, "file_data", "Missing required parameter"),
+        ("chat", {"file_data": url_of("application/pdf", PDF)}, "filename", "Missing required parameter"),
+        ("chat", {"filename": "a", "file_data": url_of("text/plain", b"a")}, "file_data", "got unsupported MIME type"),
+        ("responses", {"filename": "a", "file_data": url_of("video/mp4", b"a")}, "file_data", "unsupported MIME type"),
+        ("responses", {"filename": "a", "file_data": "JVBERi0"}, "file_data", "a base64-encoded data URL"),
+        ("chat", {"filename": "a", "file_data": "data:application/pdf;base64,?"}, "file_data", "base64-encoded"),
+    ],
+)
+def test_the_server_refuses_a_file_that_it_cannot_read_and_names_the_field(protocol, fields, where, said):
+    with pytest.raises(WireError, match=said) as refused:
+        CODECS[protocol].decode_request(as_file(protocol, **fields))
+    assert refused.value.status == 400
+    assert refused.value.param.endswith(where)
+
+
+def test_a_file_in_a_tools_output_is_refused_by_name():
+    body = {
+        "model": "m",
+        "input": [
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_file", "file_url": FAR.url}]},
+        ],
+    }
+    with pytest.raises(WireError, match="in messages only") as refused:
+        CODECS["responses"].decode_request(body)
+    assert refused.value.param == "input[1].output"
+
+
+@pytest.mark.parametrize(
     ("source", "said"),
     [
         ({"type": "base64", "media_type": "image/png", "data": ""}, "Input should be 'application/pdf'"),

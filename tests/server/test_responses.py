@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.counters import Counter
+from tokmagic.core.documents import PER_PAGE
 from tokmagic.core.messages import Request, Tool, assistant, system, user
 from tokmagic.core.models import Model
 from tokmagic.core.tokens import count_request
@@ -156,6 +158,19 @@ def test_input_may_hold_images_instructions_and_lists(openai_sdk: openai.OpenAI)
     )
     assert "The system text has 2 words: “Be brief.”." in reply.output_text
     assert reply.instructions == "Be brief."
+
+
+def test_a_pdf_is_taken_by_both_protocols_and_counted_by_its_pages(openai_sdk: openai.OpenAI) -> None:
+    pdf = b"%PDF-1.7 1 0 obj<</Type/Pages/Count 3>> %%EOF"
+    fields = {"filename": "paper.pdf", "file_data": f"data:application/pdf;base64,{b64encode(pdf).decode()}"}
+    said: Any = [{"type": "input_text", "text": PROMPT}, {"type": "input_file", **fields}]
+    told = openai_sdk.responses.create(model="gpt", input=[{"role": "user", "content": said}])
+    content: Any = [{"type": "text", "text": PROMPT}, {"type": "file", "file": fields}]
+    also = openai_sdk.chat.completions.create(model="chat", messages=[{"role": "user", "content": content}])
+    assert "scatters" in told.output_text
+    assert told.usage is not None
+    assert also.usage is not None
+    assert [tokens // PER_PAGE for tokens in (told.usage.input_tokens, also.usage.prompt_tokens)] == [3, 3]
 
 
 @pytest.mark.parametrize(

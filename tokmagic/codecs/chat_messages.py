@@ -7,8 +7,6 @@ there and refuse it elsewhere.
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,6 +18,7 @@ from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
 
 from . import Json, WireError
+from .openai_files import data_url, file_fields, titled
 from .turns import Turn
 from .wire import Node, Path, inner, tokens
 
@@ -152,38 +151,9 @@ def _file(document: Document) -> Json:
     return {"type": "file", "file": file_fields(document)}
 
 
-def file_fields(document: Document) -> Json:
-    """A PDF as OpenAI's protocols carry it; they demand a name."""
-    return {"filename": document.title or "document.pdf", "file_data": data_url(document)}
-
-
-def titled(document: Document, text: str) -> str:
-    """A document's text under its title, where a protocol has no place for either."""
-    return f"{document.title}\n\n{text}" if document.title else text
-
-
-def data_url(shown: Image | Document) -> str:
-    """The bytes of an image or document in an address."""
-    return f"data:{shown.media_type};base64,{b64encode(shown.data).decode('ascii')}"
-
-
 def _joined(parts: Iterable[Part]) -> str:
     """The texts of a turn as one; they come from separate messages, so an empty line stays between them."""
     return "\n\n".join(part.text for part in parts if isinstance(part, Text | Compaction) and part.text)
-
-
-def decode_image(url: Node) -> Image:
-    """The image of an ``image_url``, whose data may be in the address itself."""
-    address = url.text()
-    if not address.startswith("data:"):
-        return Image(url=address)
-    head, found, data = address.partition(";base64,")
-    try:
-        if not found:
-            raise ValueError("no base64")
-        return Image(head.removeprefix("data:"), b64decode(data, validate=True))
-    except (Base64Error, ValueError):
-        url.refuse("expected a base64-encoded data URL with an image MIME type.")
 
 
 def decode_message(message: Node) -> tuple[Part, ...]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic.core.messages import Extras, Image, Message, Part, Request, Text, Tool, ToolCall, ToolResult
+from tokmagic.core.messages import Document, Extras, Image, Message, Part, Request, Text, Tool, ToolCall, ToolResult
 
 from . import WireError
-from .chat_messages import CHAT, decode_image, decode_message
+from .chat_messages import CHAT, decode_message
+from .openai_files import decode_file, decode_image
 from .wire import Node
 
 _MODELLED = frozenset(
@@ -134,13 +135,17 @@ def _user_parts(content: Node) -> Iterable[Part]:
         yield _user_part(item)
 
 
-def _user_part(item: Node) -> Text | Image:
+def _user_part(item: Node) -> Text | Image | Document:
     kind = item.field("type")
-    if kind.text() == "text":
-        return Text(item.field("text").text())
-    if kind.text() == "image_url":
-        return decode_image(item.field("image_url").field("url"))
-    raise CHAT.invalid(kind.path, f"'{kind.value}'. Supported values are: 'text' and 'image_url'.")
+    match kind.text():
+        case "text":
+            return Text(item.field("text").text())
+        case "image_url":
+            return decode_image(item.field("image_url").field("url"))
+        case "file":
+            return decode_file(item.field("file"), texts=False)
+        case other:
+            raise CHAT.invalid(kind.path, f"'{other}'. Supported values are: 'text', 'image_url' and 'file'.")
 
 
 def _texts(content: Node) -> tuple[Text, ...]:

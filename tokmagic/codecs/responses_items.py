@@ -15,7 +15,7 @@ from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning,
 from tokmagic.core.usage import Usage
 
 from . import Json
-from .chat_messages import data_url, file_fields, titled
+from .openai_files import data_url, file_fields, titled
 from .turns import Turn
 from .wire import Node, compact_json, inner, parse_json, tokens
 

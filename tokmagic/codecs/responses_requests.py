@@ -10,10 +10,23 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic.core.messages import Extras, Image, Message, Part, Request, Role, Text, Tool, ToolCall, ToolResult
+from tokmagic.core.messages import (
+    Document,
+    Extras,
+    Image,
+    Message,
+    Part,
+    Request,
+    Role,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 from . import WireError
-from .chat_messages import CHAT, decode_image
+from .chat_messages import CHAT
+from .openai_files import decode_file, decode_image
 from .responses_items import decode_item
 from .wire import Node
 
@@ -33,7 +46,7 @@ _KEPT = frozenset(
 )  # fmt: skip
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _ITEMS = "'message', 'function_call', 'function_call_output', 'reasoning' and 'compaction'"
-_CONTENT = "'input_text' and 'input_image'"
+_CONTENT = "'input_text', 'input_image' and 'input_file'"
 
 
 def decode_request(body: Mapping[str, Any]) -> Request:
@@ -120,8 +133,7 @@ def _item(item: Node) -> tuple[Role, tuple[Part, ...]]:
         case "message":
             return _message(item)
         case "function_call_output":
-            output = item.field("output")
-            return "user", (ToolResult(item.field("call_id").text(), tuple(_contents(output, skip_empty=True))),)
+            return "user", (ToolResult(item.field("call_id").text(), tuple(_outputs(item.field("output")))),)
         case "function_call" | "compaction":
             return "assistant", _own(item)
         case "reasoning":
@@ -180,19 +192,26 @@ def _said(content: Node) -> Iterable[Text]:
                 item.field("type").refuse(f"'{other}'. Supported values are: 'output_text' and 'refusal'.")
 
 
-def _contents(content: Node, *, skip_empty: bool = False) -> Iterable[Text | Image]:
+def _outputs(output: Node) -> Iterable[Text | Image]:
+    """What a tool returned, which may be nothing."""
+    for part in _contents(output) if output.value not in ("", []) else ():
+        if isinstance(part, Document):
+            output.refuse("this server takes files in messages only.")
+        yield part
+
+
+def _contents(content: Node) -> Iterable[Text | Image | Document]:
     if isinstance(content.value, str):
-        if content.value or not skip_empty:
-            yield Text(content.value)
+        yield Text(content.value)
         return
     items = list(content.items())
-    if not items and not skip_empty:
+    if not items:
         content.refuse("expected at least one content part.")
     for item in items:
         yield _content(item)
 
 
-def _content(item: Node) -> Text | Image:
+def _content(item: Node) -> Text | Image | Document:
     match item.field("type").text():
         case "input_text":
             return Text(item.field("text").text())
@@ -200,6 +219,11 @@ def _content(item: Node) -> Text | Image:
             if item.optional("image_url") is None and (file := item.optional("file_id")) is not None:
                 file.refuse("this server stores no files; give the image as 'image_url'.")
             return decode_image(item.field("image_url"))
+        case "input_file":
+            if (url := item.optional("file_url")) is not None:
+                name = item.optional("filename")
+                return Document(url=url.text(), title=name.text() if name is not None else "")
+            return decode_file(item, texts=True)
         case other:
             raise CHAT.invalid((*item.path, "type"), f"'{other}'. Supported values are: {_CONTENT}.")
 
