@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 
 import pytest
 
-from tests.soak import share
+from tests.soak import each
 from tokmagic.codecs import StreamDecoder
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sse import SSEDecoder
@@ -27,6 +27,7 @@ from tokmagic.tokenizers import counter
 
 from .conftest import FIXTURES, protocol_of
 
+NAMES = sorted(FIXTURES)
 #: What the bytes of a stream must hold for its reply to be whole.
 ENDS = {
     "messages": re.compile(rb'"stop_reason":\s*"[^"].*message_stop', re.S),
@@ -109,25 +110,32 @@ def feed(decoder: StreamDecoder, stream: bytes, size: int = 1_000) -> Iterable[S
             yield from decoder.feed(kind, data)
 
 
+def damage_anew(seed: int) -> Mapping[str, int]:
+    """Damage one of the recorded streams, and read it as it arrives."""
+    random = Random(seed)  # noqa: S311 - the same damage each time
+    name = random.choice(NAMES)
+    stream, decoder = mutated(FIXTURES[name], random), CODECS[protocol_of(name)].decoder()
+    outcome, events = "incomplete", list[StreamEvent]()
+    try:
+        events = list(feed(decoder, stream, random.randrange(1, 2_000)))
+    except ProviderError as error:
+        outcome = type(error).__name__
+    ends = [event for event in events if isinstance(event, Finished)]
+    assert len(ends) <= 1
+    if ends:
+        outcome = "finished"
+        assert events[-1] is ends[0]
+        assert decoder.complete
+        assert ENDS[protocol_of(name)].search(stream)
+    assert isinstance(decoder.partial(), Answer)
+    return {outcome: 1}
+
+
 def test_a_damaged_stream_is_a_typed_error_an_incomplete_reply_or_has_its_end() -> None:
-    names, finished = sorted(FIXTURES), 0
-    for seed in range(share(50_000, 1_500)):
-        random = Random(seed)  # noqa: S311 - the same damage each time
-        name = random.choice(names)
-        stream, decoder = mutated(FIXTURES[name], random), CODECS[protocol_of(name)].decoder()
-        try:
-            events = list(feed(decoder, stream, random.randrange(1, 2_000)))
-        except ProviderError:
-            events = []
-        ends = [event for event in events if isinstance(event, Finished)]
-        assert len(ends) <= 1, seed
-        if ends:
-            finished += 1
-            assert events[-1] is ends[0], seed
-            assert decoder.complete, seed
-            assert ENDS[protocol_of(name)].search(stream), seed
-        assert isinstance(decoder.partial(), Answer), seed
-    assert finished, "some damage does no harm, or this test would show nothing"
+    counts = each(damage_anew, range(1_500))
+    assert counts["finished"], "some damage does no harm, or this test would show nothing"
+    assert counts["incomplete"]
+    assert counts["MalformedReply"]
 
 
 RATES = Rates(nanousd("3"), nanousd("15"), nanousd("0.3"), nanousd("3.75"), nanousd("6"))
@@ -141,7 +149,7 @@ def plan() -> CallPlan:
     return plan_call(model, (user("word " * 60_000),), Wishes(max_tokens=5_000), COUNTER)
 
 
-@pytest.mark.parametrize("name", sorted(FIXTURES))
+@pytest.mark.parametrize("name", NAMES)
 def test_a_reply_cut_anywhere_is_booked_at_no_less_than_the_truth(name: str, plan: CallPlan) -> None:
     stream = FIXTURES[name]
     whole = CODECS[protocol_of(name)].decoder()

@@ -1,0 +1,146 @@
+"""Run the large proofs at full size on all cores: ``python -m tests.soak [NAME[:FIRST-LAST] ...]``.
+
+First the proofs over seeds, block by block; then every file of tests that takes its size from ``share``. Each job has a
+process to itself. What fails is told at once with its seeds and how to run them again, and the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .proofs import PROOFS, Proof
+
+TESTS = Path(__file__).parents[1]
+FILES = "files"
+#: Seconds between two lines of progress.
+EVERY = 15.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one job; ``seconds`` of CPU."""
+
+    counts: Counter[str]
+    seconds: float
+    failure: str = ""
+
+
+@dataclass
+class Tally:
+    """What has come of one proof so far."""
+
+    name: str
+    size: int
+    shows: str
+    done: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def take(self, seeds: int, outcome: Outcome) -> None:
+        self.counts.update(outcome.counts)
+        self.seconds += outcome.seconds
+        self.done += 0 if outcome.failure else seeds
+        self.failures += bool(outcome.failure)
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{number:,} {what}" for what, number in sorted(self.counts.items()))
+        failed = f"{self.failures:,} FAILED" if self.failures else f"0 {self.shows}"
+        return f"{self.name}: {self.done:,} of {self.size:,}, {failed}; {self.seconds / 60:.1f} min of CPU; {counts}"
+
+
+def run_block(name: str, seeds: range) -> Outcome:
+    """Run one block of a proof in this process."""
+    run, began = proof_of(name).run, cpu()
+    try:
+        return Outcome(run(seeds), cpu() - began)
+    except Exception as error:  # noqa: BLE001 - it is told, counted, and fails the soak
+        again = f"again: make soak SOAK={name}:{seeds.start}-{seeds.stop - 1}"
+        return Outcome(Counter(), cpu() - began, "".join((*traceback.format_exception(error), again)))
+
+
+def run_file(path: Path) -> Outcome:
+    """Run one file of tests at full size."""
+    began = cpu()
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(path)]
+    done = subprocess.run(
+        command, env={**os.environ, "TOKMAGIC_SOAK": "1"}, capture_output=True, text=True, check=False
+    )
+    found = re.findall(r"(\d+) (passed|failed|errors?)\b", done.stdout)
+    counts = Counter({what: int(number) for number, what in found})
+    return Outcome(counts, cpu() - began, done.stdout + done.stderr if done.returncode else "")
+
+
+def cpu() -> float:
+    """Seconds of CPU this process and its ended children have used."""
+    return sum(os.times()[:4])
+
+
+def proof_of(name: str) -> Proof:
+    """The proof of that name."""
+    for proof in PROOFS:
+        if proof.name == name:
+            return proof
+    raise SystemExit(f"no proof {name}: use some of {', '.join(proof.name for proof in PROOFS)}, {FILES}")
+
+
+def sized_files() -> list[Path]:
+    """The files of tests whose size ``share`` says."""
+    return sorted(path for path in TESTS.rglob("test_*.py") if "soak import share" in path.read_text())
+
+
+Job = tuple[Tally, int, Callable[..., Outcome], tuple[object, ...]]
+
+
+def jobs(word: str) -> list[Job]:
+    """The jobs a word of the command line asks for."""
+    name, _, asked = word.partition(":")
+    if name == FILES:
+        paths = sized_files()
+        tally = Tally(FILES, len(paths), "with a test that failed")
+        return [(tally, 1, run_file, (path,)) for path in paths]
+    proof = proof_of(name)
+    first, _, last = asked.partition("-")
+    seeds = range(int(first), int(last or first) + 1) if asked else range(proof.size)
+    tally = Tally(name, len(seeds), proof.shows)
+    starts = range(seeds.start, seeds.stop, proof.block)
+    blocks = [range(start, min(start + proof.block, seeds.stop)) for start in starts]
+    return [(tally, len(block), run_block, (name, block)) for block in blocks]
+
+
+def run_jobs(wanted: list[Job]) -> None:
+    """Run them all, as many at once as there are cores, and say how far they are."""
+    told = time.monotonic()
+    with ProcessPoolExecutor() as pool:
+        futures = {pool.submit(run, *arguments): (tally, size) for tally, size, run, arguments in wanted}
+        for future in as_completed(futures):
+            (tally, size), outcome = futures[future], future.result()
+            tally.take(size, outcome)
+            if outcome.failure:
+                print(outcome.failure, flush=True)
+            if time.monotonic() - told > EVERY:
+                told = time.monotonic()
+                print(f"... {tally}", flush=True)
+
+
+def main(words: list[str]) -> int:
+    """Run the proofs that are named, or all; 1 where anything failed."""
+    wanted = [job for word in words or [*(proof.name for proof in PROOFS), FILES] for job in jobs(word)]
+    run_jobs(wanted)
+    tallies = list({id(tally): tally for tally, *_ in wanted}.values())
+    print("", *tallies, sep="\n")
+    return int(any(tally.failures for tally in tallies))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
