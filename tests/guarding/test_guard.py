@@ -28,6 +28,7 @@ from tokmagic.core.settling import Outcome
 from tokmagic.core.words import parse_limit
 from tokmagic.guarding.clients import guard, guard_every_client, guards_every_client, release_every_client
 from tokmagic.guarding.doors import Door
+from tokmagic.queues.bells import LoopBell, ThreadBell
 from tokmagic.server import start_server
 
 HELLO = [{"role": "user", "content": "Tell me about rivers."}]
@@ -194,15 +195,15 @@ def test_what_a_budget_does_not_allow_is_never_sent(make, clients, limit):
 
 
 def test_every_retry_of_the_sdk_is_an_attempt_in_the_book(make, clients):
-    transport = Faulty(500, 429)
+    transport = Faulty(429, 500)
     assert say(make(transport=transport, max_retries=2))[0]
     assert transport.sent == 3
     entries = sorted(clients.entries, key=lambda entry: entry.attempt)
     assert [(entry.attempt, entry.state) for entry in entries] == [
-        (1, "unsettled"), (2, "released"), (3, "settled"),
+        (1, "released"), (2, "unsettled"), (3, "settled"),
     ]  # fmt: skip
     assert len({entry.call for entry in entries}) == 1
-    assert entries[0].nanousd == entries[0].charge.ceiling.nanousd
+    assert entries[1].nanousd == entries[1].charge.ceiling.nanousd
 
 
 def test_retries_end_where_the_budget_does(make, clients):
@@ -233,9 +234,10 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
     now, slept = [1_800_000_000.0], []
     parts = make_parts(server=server, clock=lambda: now[0])
 
-    def sleep(seconds):
-        slept.append((seconds, parts.gauge.snapshot((), (), ()).pause))
-        now[0] += seconds
+    class Bell(ThreadBell):
+        def sleep(self, seconds):
+            slept.append((seconds, parts.gauge.snapshot((), (), ()).pause))
+            now[0] += seconds
 
     pulses = []
     door = Door(
@@ -243,17 +245,17 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
         lambda: [parse_limit("2 requests/minute")],
         pulse=lambda: pulses.append(parts.gauge.snapshot((), (), ()).pause is not None),
         provider="demo",
-        sleep=sleep,
+        bell=Bell,
     )
     http = httpx2.Client(transport=Faulty())
     plain = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, http_client=http)
     with door.guarded(plain) as client:
         for _ in range(3):
             say(client)
-    (wait,) = slept
-    assert wait[0] == pytest.approx(30, abs=1)
-    assert "2 requests/minute" in wait[1].reason
-    assert parts.ledger.entries()[0].waited == wait[0]
+    assert [seconds for seconds, _ in slept[:2]] == pytest.approx([15, 7.5], abs=1)
+    assert sum(seconds for seconds, _ in slept) == pytest.approx(30, abs=1)
+    assert "2 requests/minute" in slept[0][1].reason
+    assert parts.ledger.entries()[0].waited == pytest.approx(sum(seconds for seconds, _ in slept))
     assert True in pulses
     assert pulses[-1] is False
 
@@ -285,10 +287,11 @@ def test_a_guarded_call_that_fills_a_budget_says_so_where_everyone_looks(clients
 def test_a_wait_that_is_interrupted_gives_up_its_place_and_sends_nothing(clients, make_parts, server):
     parts = make_parts(server=server)
 
-    def interrupt(seconds):
-        raise KeyboardInterrupt
+    class Interrupted(ThreadBell):
+        def sleep(self, seconds):
+            raise KeyboardInterrupt
 
-    door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", sleep=interrupt)
+    door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", bell=Interrupted)
     transport = Faulty()
     plain = openai.OpenAI(
         base_url=f"{server.url}/v1", api_key=server.token, http_client=httpx2.Client(transport=transport)
@@ -394,12 +397,13 @@ def test_asynchronous_clients_obey_the_same_book(server, parts, runner, sdk):
 def test_an_asynchronous_wait_lets_the_loop_go_on_and_cancelling_it_sends_nothing(server, parts, runner):
     asleep, transport = asyncio.Event(), httpx2.AsyncHTTPTransport()
 
-    async def sleep(seconds):
-        asleep.set()
-        await asyncio.Event().wait()
+    class Bell(LoopBell):
+        async def sleep(self, seconds):
+            asleep.set()
+            await super().sleep(seconds)
 
     async def calls():
-        door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", sleep_async=sleep)
+        door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", bell_async=Bell)
         url, http = f"{server.url}/v1", httpx2.AsyncClient(transport=transport)
         async with door.guarded(openai.AsyncOpenAI(base_url=url, api_key=server.token, http_client=http)) as client:
             options = {"model": "chat", "max_tokens": 50, "messages": HELLO}

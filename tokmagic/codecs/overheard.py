@@ -45,6 +45,11 @@ class Overheard:
         self._read = status >= 400 or codec is not None
         self._decoder = codec.decoder() if codec is not None and streamed and status < 400 else None
 
+    @property
+    def refused(self) -> bool:
+        """Whether it is a refusal or a failure, by its status."""
+        return self._status >= 400
+
     def feed(self, chunk: bytes) -> None:
         """Take in a chunk as it is on the wire. What cannot be read is an outcome, not an error of the reader's."""
         if self._outcome.error is not None or not self._read:
@@ -65,7 +70,7 @@ class Overheard:
 
     def failure(self) -> ProviderError | None:
         """What went wrong with it, or None; of a whole reply the answer is read here."""
-        if self._status >= 400:
+        if self.refused:
             return failure(self._status, bytes(self._body), self._headers)
         if self._codec is None:
             return None

@@ -182,12 +182,8 @@ class Booking:
         hooks.ended(ended)
         return ended
 
-    def alarms(self, plan: CallPlan) -> tuple[str, ...]:
-        """What a reader must look at now that the call has ended, a line each."""
-        return (*self.remarks(), *(self.warnings(plan) if self.may_warn else ()))
-
     def remarks(self) -> tuple[str, ...]:
-        """The alarms that the last attempt gives by itself."""
+        """What a reader must look at in the last attempt by itself, a line each."""
         ended = self.entries[-1]
         return tuple(filter(None, (overrun(ended), long_answer(ended.usage.output_tokens))))
 
@@ -199,6 +195,8 @@ class Booking:
 
     def warnings(self, plan: CallPlan) -> tuple[str, ...]:
         """The budgets that passed their warning share. The call is settled: it does not fail with this look."""
+        if not self.may_warn:
+            return ()
         try:
             return warnings_of(self.levels, self.parts.ledger.levels(self._accounts(plan)))
         except LedgerError as error:

@@ -1,10 +1,13 @@
-"""What a call has begun in the book it ends there: no cancellation leaves work in the middle."""
+"""What a call has begun in the book it ends there: no cancellation and no Ctrl-C leaves work in the middle."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable, Collection
 from functools import partial
+from types import FrameType
 from typing import Any, TypeVar
 
 from anyio import CancelScope
@@ -30,6 +33,21 @@ async def to_the_end(act: Callable[..., T], *args: Any) -> T:
         task.uncancel()
         task.cancel()
     return work.result()
+
+
+def uninterrupted(act: Callable[[], T]) -> T:
+    """Do it in this thread, to its end. A Ctrl-C that comes meanwhile is delivered when it has ended."""
+    handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
+    if not callable(handler):
+        return act()
+    caught: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+    try:
+        return act()
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        for number, frame in caught[-1:]:
+            handler(number, frame)
 
 
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -7,13 +7,11 @@ hands every request on to the one it had, which keeps its proxies, certificates 
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import anyio
 import httpx2
 
 from tokmagic.codecs.wire import parse_json
@@ -21,9 +19,10 @@ from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
 from tokmagic.core.models import Service
 from tokmagic.core.redaction import Secret
-from tokmagic.guarding.attempts import Asked, Desk
+from tokmagic.guarding.desks import Asked, Desk
 from tokmagic.guarding.passing import hear, hear_async, run, run_async, steps
 from tokmagic.parts import Parts
+from tokmagic.queues.bells import LoopBell, ThreadBell
 
 #: The clients of each SDK that can be guarded, and those made of them.
 CLIENTS: Mapping[str, tuple[str, str]] = {
@@ -45,7 +44,7 @@ class Door:
         label: names the cell that calls, for the book.
         pulse: is called whenever there is something new to show.
         provider: the service; None finds it by each client's address.
-        sleep, sleep_async: let seconds pass, in a thread and in an event loop.
+        bell, bell_async: make what wakes a call that waits, in a thread and in an event loop.
     """
 
     def __init__(
@@ -56,12 +55,12 @@ class Door:
         pulse: Callable[[], object] = bool,
         *,
         provider: str | None = None,
-        sleep: Callable[[float], None] = time.sleep,
-        sleep_async: Callable[[float], Any] = anyio.sleep,
+        bell: Callable[[], ThreadBell] = ThreadBell,
+        bell_async: Callable[[], LoopBell] = LoopBell,
     ) -> None:
         self.parts = parts
-        self.sleep = sleep
-        self.sleep_async = sleep_async
+        self.bell = bell
+        self.bell_async = bell_async
         self._limits = limits
         self._label = label
         self._pulse = pulse
@@ -112,7 +111,8 @@ class Middleware:
             replies.append(call_next(_readable(request)))
             return cast("httpx2.Response", replies[-1].http_response)
 
-        run(steps(_opened(self.desk), _asked(request), hear), send, self.door.sleep)
+        bell = self.door.bell()
+        run(steps(_opened(self.desk), _asked(request), hear, bell), send, bell)
         return replies[-1]
 
 
@@ -131,7 +131,8 @@ class AsyncMiddleware:
             replies.append(await call_next(_readable(request)))
             return cast("httpx2.Response", replies[-1].http_response)
 
-        await run_async(steps(_opened(self.desk), _asked(request), hear_async), send, self.door.sleep_async)
+        bell = self.door.bell_async()
+        await run_async(steps(_opened(self.desk), _asked(request), hear_async, bell), send, bell)
         return replies[-1]
 
 
@@ -150,8 +151,9 @@ class HTTPClient(httpx2.Client):
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send it once, booked."""
-        walk = steps(_opened(self.desk), _asked_by(request), hear)
-        return run(walk, lambda: self.inner.send(request, **options), self.door.sleep)
+        bell = self.door.bell()
+        walk = steps(_opened(self.desk), _asked_by(request), hear, bell)
+        return run(walk, lambda: self.inner.send(request, **options), bell)
 
     def close(self) -> None:
         """Close the connections."""
@@ -174,8 +176,9 @@ class AsyncHTTPClient(httpx2.AsyncClient):
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send it once, booked."""
-        walk = steps(_opened(self.desk), _asked_by(request), hear_async)
-        return await run_async(walk, lambda: self.inner.send(request, **options), self.door.sleep_async)
+        bell = self.door.bell_async()
+        walk = steps(_opened(self.desk), _asked_by(request), hear_async, bell)
+        return await run_async(walk, lambda: self.inner.send(request, **options), bell)
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -1,13 +1,12 @@
 """What an attempt of a guarded client goes through, written once: steps that a thread or an event loop performs.
 
-Reserve, wait its turn, send, follow the reply, settle. The steps know nothing of waiting or sending; ``run`` performs
-them in the caller's thread, where Ctrl-C reaches a wait at once, and ``run_async`` in the caller's event loop, which
-goes on meanwhile.
+Pass the gate, wait its turn, send, follow the reply, settle. The steps know nothing of sleeping or sending; ``run``
+performs them in the caller's thread, where Ctrl-C reaches a wait at once and a step of the book when that is done, and
+``run_async`` in the caller's event loop, which goes on meanwhile.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from typing import Any, TypeAlias
 
 import httpx2
 
-from tokmagic.corridor.shield import to_the_end
-from tokmagic.guarding.attempts import Asked, Attempt, Desk
+from tokmagic.corridor.shield import to_the_end, uninterrupted
+from tokmagic.guarding.attempts import Attempt
+from tokmagic.guarding.desks import Asked, Call, Desk
+from tokmagic.queues.bells import Bell, LoopBell, ThreadBell
 
 #: The call whose attempts are made here, so that the retries of an SDK are booked as one call.
-_call: ContextVar[str] = ContextVar("tokmagic_guarded_call", default="")
+_call: ContextVar[Call | None] = ContextVar("tokmagic_guarded_call", default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A step: let so many seconds pass."""
+    """A step: let so many seconds pass, or less if the bell rings."""
 
     seconds: float
 
@@ -53,20 +54,20 @@ Step: TypeAlias = Book | Sleep | Send | Read
 Steps: TypeAlias = Generator[Step, Any, httpx2.Response]
 
 
-def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt], None]) -> Steps:
-    """What one attempt goes through; ``follow`` lets a reply that is still coming be heard."""
-    if not asked.retries or not _call.get():
-        _call.set(uuid.uuid4().hex)
-    attempt: Attempt | None = yield Book(partial(desk.attempt, asked, _call.get()))
+def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt], None], bell: Bell) -> Steps:
+    """What one attempt goes through; ``follow`` lets a reply that is still coming be heard, ``bell`` ends a sleep."""
+    attempt: Attempt | None = yield Book(partial(_call_of(desk, asked).attempt, asked))
     response: httpx2.Response
     if attempt is None:
         response = yield Send()
         return response
-    yield from _turn(attempt)
+    yield from _turn(attempt, bell)
     try:
         response = yield Send()
         attempt.answered(response.status_code, response.headers)
-        yield Book(attempt.announce)
+        if attempt.has_news():
+            yield Book(attempt.tell)
+        attempt.followed()
         if response.is_error and not response.is_closed:
             yield Read(response)
     except BaseException as error:
@@ -81,27 +82,45 @@ def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt],
     return response
 
 
-def _turn(attempt: Attempt) -> Generator[Step, Any, None]:
+def _call_of(desk: Desk, asked: Asked) -> Call:
+    """The call that the request belongs to: the one made here last, where it is sent again."""
+    call = _call.get()
+    if call is None or call.desk is not desk or not asked.retries:
+        call = Call(desk)
+        _call.set(call)
+    return call
+
+
+def _turn(attempt: Attempt, bell: Bell) -> Generator[Step, Any, None]:
+    """The way until its worst case is held: through the gate, then in line for the book."""
     admitted = False
     try:
-        while seconds := (yield Book(attempt.ask)):
-            yield Sleep(seconds)
-            attempt.waited(seconds)
+        with attempt.pause():
+            if seconds := attempt.at_the_gate(bell):
+                yield Book(partial(attempt.queues, seconds))
+            while seconds:
+                yield Sleep(seconds)
+                seconds = attempt.at_the_gate(bell)
+        attempt.in_line(bell)
+        while seconds := (yield Book(partial(attempt.ask, bell))):
+            with attempt.pause():
+                yield Sleep(seconds)
         admitted = True
     finally:
+        attempt.out_of_line(bell)
         if not admitted:
             yield Book(attempt.leave)
 
 
-def run(walk: Steps, send: Callable[[], httpx2.Response], sleep: Callable[[float], None]) -> httpx2.Response:
-    """Perform the steps in this thread."""
+def run(walk: Steps, send: Callable[[], httpx2.Response], bell: ThreadBell) -> httpx2.Response:
+    """Perform the steps in this thread, whose bell it is."""
 
     def perform(step: Step) -> Any:
         match step:
             case Book(act):
-                return act()
+                return uninterrupted(act)
             case Sleep(seconds):
-                return sleep(seconds)
+                return bell.sleep(seconds)
             case Read(response):
                 return response.read()
             case Send():
@@ -120,17 +139,15 @@ def run(walk: Steps, send: Callable[[], httpx2.Response], sleep: Callable[[float
         return _response(end)
 
 
-async def run_async(
-    walk: Steps, send: Callable[[], Awaitable[httpx2.Response]], sleep: Callable[[float], Awaitable[None]]
-) -> httpx2.Response:
-    """Perform the steps in this event loop, which goes on meanwhile."""
+async def run_async(walk: Steps, send: Callable[[], Awaitable[httpx2.Response]], bell: LoopBell) -> httpx2.Response:
+    """Perform the steps in this event loop, whose bell it is and which goes on meanwhile."""
 
     async def perform(step: Step) -> Any:
         match step:
             case Book(act):
                 return await to_the_end(act)
             case Sleep(seconds):
-                return await sleep(seconds)
+                return await bell.sleep(seconds)
             case Read(response):
                 return await response.aread()
             case Send():
@@ -175,6 +192,8 @@ class Heard(httpx2.SyncByteStream):
         try:
             for chunk in self._body:
                 self._attempt.heard(chunk)
+                if self._attempt.has_news():
+                    uninterrupted(self._attempt.tell)
                 yield chunk
         except httpx2.HTTPError as error:
             self._attempt.lost(error)
@@ -186,7 +205,7 @@ class Heard(httpx2.SyncByteStream):
         try:
             self._body.close()
         finally:
-            self._attempt.close()
+            uninterrupted(self._attempt.close)
 
 
 class HeardAsync(httpx2.AsyncByteStream):
@@ -200,6 +219,8 @@ class HeardAsync(httpx2.AsyncByteStream):
         try:
             async for chunk in self._body:
                 self._attempt.heard(chunk)
+                if self._attempt.has_news():
+                    await to_the_end(self._attempt.tell)
                 yield chunk
         except httpx2.HTTPError as error:
             self._attempt.lost(error)

@@ -30,7 +30,7 @@ class Gate:
     def __init__(self, few: int = FEW, clock: Callable[[], float] = time.monotonic) -> None:
         self._few = few
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._inside: set[Bell] = set()
         self._waiting: dict[Bell, None] = {}
         self._open = False

@@ -22,7 +22,7 @@ class Turns:
     """The waiting callers of one book, of every thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._bells: dict[Bell, None] = {}
 
     @contextmanager
