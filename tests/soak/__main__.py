@@ -6,33 +6,21 @@ process to itself. What fails is told at once with its seeds and how to run them
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
 import sys
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 
-from .proofs import PROOFS, Proof
+from .proofs import PROOFS
+from .running import FILES, Outcome, proof_of, run_block, run_file
 
 TESTS = Path(__file__).parents[1]
-FILES = "files"
 #: Seconds between two lines of progress.
 EVERY = 15.0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one job; ``seconds`` of CPU."""
-
-    counts: Counter[str]
-    seconds: float
-    failure: str = ""
 
 
 @dataclass
@@ -57,41 +45,6 @@ class Tally:
         counts = ", ".join(f"{number:,} {what}" for what, number in sorted(self.counts.items()))
         failed = f"{self.failures:,} FAILED" if self.failures else f"0 {self.shows}"
         return f"{self.name}: {self.done:,} of {self.size:,}, {failed}; {self.seconds / 60:.1f} min of CPU; {counts}"
-
-
-def run_block(name: str, seeds: range) -> Outcome:
-    """Run one block of a proof in this process."""
-    run, began = proof_of(name).run, cpu()
-    try:
-        return Outcome(run(seeds), cpu() - began)
-    except Exception as error:  # noqa: BLE001 - it is told, counted, and fails the soak
-        again = f"again: make soak SOAK={name}:{seeds.start}-{seeds.stop - 1}"
-        return Outcome(Counter(), cpu() - began, "".join((*traceback.format_exception(error), again)))
-
-
-def run_file(path: Path) -> Outcome:
-    """Run one file of tests at full size."""
-    began = cpu()
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(path)]
-    done = subprocess.run(
-        command, env={**os.environ, "TOKMAGIC_SOAK": "1"}, capture_output=True, text=True, check=False
-    )
-    found = re.findall(r"(\d+) (passed|failed|errors?)\b", done.stdout)
-    counts = Counter({what: int(number) for number, what in found})
-    return Outcome(counts, cpu() - began, done.stdout + done.stderr if done.returncode else "")
-
-
-def cpu() -> float:
-    """Seconds of CPU this process and its ended children have used."""
-    return sum(os.times()[:4])
-
-
-def proof_of(name: str) -> Proof:
-    """The proof of that name."""
-    for proof in PROOFS:
-        if proof.name == name:
-            return proof
-    raise SystemExit(f"no proof {name}: use some of {', '.join(proof.name for proof in PROOFS)}, {FILES}")
 
 
 def sized_files() -> list[Path]:
@@ -121,7 +74,7 @@ def jobs(word: str) -> list[Job]:
 def run_jobs(wanted: list[Job]) -> None:
     """Run them all, as many at once as there are cores, and say how far they are."""
     told = time.monotonic()
-    with ProcessPoolExecutor() as pool:
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run, *arguments): (tally, size) for tally, size, run, arguments in wanted}
         for future in as_completed(futures):
             (tally, size), outcome = futures[future], future.result()
