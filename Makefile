@@ -2,7 +2,7 @@
 #   make demo   the quickstart, executed on the embedded server; no key needed
 #   make test   every test       make lint   ruff, mypy, import contracts, eslint, prettier, tsc
 #   make lab    JupyterLab on the quickstart      make bench   the ratios the README quotes (BENCH="calls load" for some)
-#   make soak   the large proofs at full size, on all cores; SOAK="schedules kills" for some, SOAK=schedules:0-9999 for some seeds
+#   make soak   the large proofs at full size, on all cores (SOAK="schedules kills" for some, SOAK=kills:0-99 for some seeds)
 #   make test-local   the engine for local models, on tiny ones made on the spot; installs torch
 PYTHON  ?= python3
 TORCH   ?= torch==2.13.0
