@@ -1,11 +1,13 @@
 """Parts of their own for each test: a private book, the embedded server at full speed, nothing of the user's."""
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
 
 from tokmagic import catalog, tokenizers
+from tokmagic import parts as parts_module
 from tokmagic.config import load_settings
 from tokmagic.parts import Parts
 from tokmagic.server import start_server
@@ -14,14 +16,18 @@ from tokmagic.sync import portal
 
 @pytest.fixture(autouse=True)
 def private_home(tmp_path, monkeypatch):
-    """No test reads or writes the user's own book, keys or settings."""
-    import os
-
+    """No test reads or writes the user's own book, keys or settings, or finds what another left in this process."""
     for name in list(os.environ):
         if name.startswith("TOKMAGIC_") or name.endswith(("_API_KEY", "_AD_TOKEN", "_BASE_URL", "_ENDPOINT")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("TOKMAGIC_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(parts_module, "_shared", None)
+    yield
+    if parts_module._shared is not None:
+        _, left = parts_module._shared
+        portal().call(left.disconnect)
+        left.close()
 
 
 @pytest.fixture(scope="session")

@@ -8,9 +8,9 @@ import pytest
 PAGES = sorted((Path(__file__).parents[1] / "docs").glob("*.md"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_its_python_runs(page, private_home, monkeypatch):
+@pytest.mark.parametrize("text", PAGES, ids=lambda text: text.name)
+def test_its_python_runs(text, private_home, monkeypatch):
     monkeypatch.setenv("TOKMAGIC_DEMO_PACE", "0")
     space = {}
-    for program in re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+    for program in re.findall(r"```python\n(.*?)```", text.read_text("utf-8"), re.DOTALL):
         exec(program, space)  # noqa: S102
