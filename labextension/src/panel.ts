@@ -23,6 +23,10 @@ export class GaugePanel extends Widget {
   private readonly body = element('div', 'body');
   private gauge: Gauge;
   private subject: Subject | null = null;
+  /** Calm while the kernel rests, and no more than that: what runs in a subshell leaves a kernel idle in its word. */
+  private readonly onStatus = (): void => {
+    this.stop.dataset.tone = this.subject?.kernel.status === 'busy' ? 'bad' : 'idle';
+  };
   private readonly onSight = (): void => {
     this.gauge.visible = this.isVisible && document.visibilityState === 'visible';
   };
@@ -50,7 +54,10 @@ export class GaugePanel extends Widget {
   display(subject: Subject | null): void {
     setText(this.name, subject?.title ?? 'Tokens');
     if (subject?.kernel !== this.subject?.kernel) {
+      this.subject?.kernel.statusChanged.disconnect(this.onStatus);
+      subject?.kernel.statusChanged.connect(this.onStatus);
       this.subject = subject;
+      this.onStatus();
       this.gauge.dispose();
       this.gauge = subject ? this.mount(subject.source) : this.mount(new Signboard(ABSENT), NO_KERNEL);
     }
@@ -60,6 +67,7 @@ export class GaugePanel extends Widget {
   override dispose(): void {
     if (!this.isDisposed) {
       document.removeEventListener('visibilitychange', this.onSight);
+      this.subject?.kernel.statusChanged.disconnect(this.onStatus);
       this.gauge.dispose();
       super.dispose();
     }
