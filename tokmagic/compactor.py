@@ -25,6 +25,7 @@ from tokmagic.core.money import Cost
 from tokmagic.core.replies import FREE, CompactionRecord, Reply
 from tokmagic.core.sizes import with_beta
 from tokmagic.core.summarising import SUMMARY_PROMPT, WORDS_PER_TOKEN, headed, headless, instructions, summary_request
+from tokmagic.core.thresholds import ON_DEMAND
 from tokmagic.corridor.passage import Passage
 from tokmagic.options import CallOptions, chain_of, compacting_of
 from tokmagic.parts import Parts
@@ -32,8 +33,6 @@ from tokmagic.parts import Parts
 #: Makes the passage of a call for a summary.
 AskSummary: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Passage]
 
-#: The beta feature with which a Messages service summarises on demand.
-ON_DEMAND = "compact-2026-09-04"
 #: The least bound of a summary's call, in tokens: a model may think before it writes.
 ROOM_TO_THINK = 4_096
 #: Failures of a call for a summary after which the next way is taken.

@@ -75,6 +75,7 @@ ANSWERS = {
         stop_reason="end",
         model="claude-sonnet-5-5",
         id="msg_03",
+        compacting=Usage(input_tokens=180_000, output_tokens=3500),
     ),
     "messages_unknown": Answer(
         parts=(

@@ -48,7 +48,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 LEFT_OUT = frozenset(
     {
         *("previous_response_id", "conversation", "prompt", "background", "background_options"),
-        *("audio", "functions", "function_call", "web_search_options"),
+        *("audio", "functions", "function_call", "web_search_options", "context_management"),
     }
 )
 

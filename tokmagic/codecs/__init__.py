@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from tokmagic.core.errors import ProviderError
 from tokmagic.core.events import StreamEvent
-from tokmagic.core.messages import Reasoning, Request
+from tokmagic.core.messages import Compaction, Reasoning, Request
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
@@ -68,6 +68,9 @@ class StreamEncoder(Protocol):
 
     def reasoned(self, part: Reasoning) -> bytes:
         """The end of a thought, which is known whole now; none of it need have been shown in pieces."""
+
+    def compacted(self, part: Compaction) -> bytes:
+        """A summary, which is known whole, in the place of what was said before it."""
 
     def text(self, text: str) -> bytes:
         """A piece of the answer."""

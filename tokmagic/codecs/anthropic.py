@@ -21,12 +21,14 @@ from .anthropic_blocks import (
     STOP_REASONS,
     WIRE_REASONS,
     decode_block,
+    decode_compacting,
     decode_served,
     decode_usage,
     encode_parts,
     encode_usage,
 )
 from .anthropic_caching import mark_shared
+from .anthropic_compaction import encode_compact_at
 from .anthropic_requests import decode_request
 from .anthropic_stream import MessagesDecoder
 from .anthropic_writer import MessagesEncoder
@@ -63,6 +65,8 @@ class MessagesCodec:
             body["tools"] = [*body.get("tools", ()), *(dict(tool) for tool in request.server_tools)]
         if request.reasoning is not None:
             body |= _thinking(request.reasoning, request.max_tokens)
+        if request.compact_at is not None:
+            body["context_management"] = encode_compact_at(request.compact_at)
         if request.cache:
             mark_shared(body)
         return body
@@ -81,7 +85,7 @@ class MessagesCodec:
             "content": encode_parts(answer.parts),
             "stop_reason": WIRE_REASONS.get(answer.stop_reason, "end_turn"),
             "stop_sequence": None,
-            "usage": encode_usage(answer.usage) if answer.usage is not None else None,
+            "usage": encode_usage(answer.usage, answer.compacting) if answer.usage is not None else None,
         }
 
     def decode_answer(self, body: Any) -> Answer:
@@ -102,6 +106,7 @@ class MessagesCodec:
             model=model,
             id=id,
             served=decode_served(body.get("usage")),
+            compacting=decode_compacting(body.get("usage")),
         )
 
     def decoder(self) -> MessagesDecoder:

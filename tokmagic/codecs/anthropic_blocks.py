@@ -14,7 +14,7 @@ from typing import Any
 from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
-from tokmagic.core.usage import Usage
+from tokmagic.core.usage import NOTHING_USED, Usage
 
 from . import Json, WireError
 from .anthropic_documents import encode_document
@@ -144,9 +144,20 @@ def decode_block(block: Node) -> Part:
             return Reasoning(redacted=compact_json(block.value), provider=FAMILY)
 
 
-def encode_usage(usage: Usage) -> Json:
-    """Usage as Anthropic states it: cached input apart from the rest."""
-    body: Json = {
+def encode_usage(usage: Usage, compacting: Usage = NOTHING_USED) -> Json:
+    """Usage as Anthropic states it: cached input apart from the rest, and a compaction on the way apart from both."""
+    answered = usage - compacting
+    body: Json = {**_encode_tokens(answered), "service_tier": "standard"}
+    if usage.reasoning_tokens:
+        body["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if compacting != NOTHING_USED:
+        steps = [("compaction", compacting), *([("message", answered)] if answered != NOTHING_USED else [])]
+        body["iterations"] = [{"type": kind, **_encode_tokens(step)} for kind, step in steps]
+    return body
+
+
+def _encode_tokens(usage: Usage) -> Json:
+    return {
         "input_tokens": usage.uncached_input_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
         "cache_read_input_tokens": usage.cache_read_tokens,
@@ -155,11 +166,7 @@ def encode_usage(usage: Usage) -> Json:
             "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
         },
         "output_tokens": usage.output_tokens,
-        "service_tier": "standard",
     }
-    if usage.reasoning_tokens:
-        body["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
-    return body
 
 
 def decode_usage(body: Any) -> Usage | None:
@@ -180,10 +187,14 @@ def decode_usage(body: Any) -> Usage | None:
         output_tokens=tokens(body, "output_tokens"),
         reasoning_tokens=tokens(inner(body, "output_tokens_details"), "thinking_tokens"),
     )
-    for step in body.get("iterations") or ():
-        if isinstance(step, Mapping) and step.get("type") == "compaction":
-            usage += decode_usage(step) or Usage()
-    return usage
+    return usage + decode_compacting(body)
+
+
+def decode_compacting(body: Any) -> Usage:
+    """What compactions on the way used, which a stated usage lists as iterations of its own."""
+    steps = (body.get("iterations") or ()) if isinstance(body, Mapping) else ()
+    found = (step for step in steps if isinstance(step, Mapping) and step.get("type") == "compaction")
+    return sum((decode_usage({**step, "iterations": None}) or NOTHING_USED for step in found), NOTHING_USED)
 
 
 def decode_served(body: Any) -> str:

@@ -29,6 +29,7 @@ from tokmagic.core.messages import (
 
 from .anthropic_blocks import MESSAGES, decode_block
 from .anthropic_caching import is_marked
+from .anthropic_compaction import decode_compact_at
 from .anthropic_documents import decode_document
 from .wire import Node
 
@@ -53,7 +54,8 @@ def decode_request(body: Mapping[str, Any]) -> Request:
     root.only(_MODELLED | _KEPT)
     temperature, stream = root.optional("temperature"), root.optional("stream")
     model, max_tokens = root.field("model").text(), root.field("max_tokens").integer(1)
-    turns = _turns(root.field("messages"))
+    turns, compacting = _turns(root.field("messages")), decode_compact_at(root.optional("context_management"))
+    known = _MODELLED | ({"context_management"} if compacting is not None else set())
     return Request(
         model=model,
         messages=(*_system(root.optional("system")), *turns),
@@ -62,8 +64,9 @@ def decode_request(body: Mapping[str, Any]) -> Request:
         stop=tuple(_stop(root.optional("stop_sequences"))),
         tools=tuple(_tools(root.optional("tools"))),
         stream=stream.flag() if stream is not None else False,
-        extras=Extras(body={name: body[name] for name in body if name in _KEPT}),
+        extras=Extras(body={name: body[name] for name in body if name not in known}),
         cache=is_marked(body),
+        compact_at=compacting,
     )
 
 

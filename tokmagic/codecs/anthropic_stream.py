@@ -16,7 +16,7 @@ from tokmagic.core.messages import Compaction, Part, Reasoning, Text, ToolCall
 from tokmagic.core.replies import Answer, StopReason
 
 from . import Json
-from .anthropic_blocks import FAMILY, STOP_REASONS, decode_served, decode_usage
+from .anthropic_blocks import FAMILY, STOP_REASONS, decode_compacting, decode_served, decode_usage
 from .failures import failure, one_line
 from .wire import compact_json, inner, object_or_wrapped, parse_json, place
 
@@ -164,6 +164,7 @@ class MessagesDecoder:
             model=message["model"],
             id=message["id"],
             served=decode_served(self._usage),
+            compacting=decode_compacting(self._usage),
         )
 
     def _stop_reason(self) -> StopReason:

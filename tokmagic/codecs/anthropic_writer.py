@@ -57,6 +57,19 @@ class MessagesEncoder:
         self._thinking, self._blocks = False, self._blocks + 1
         return opened + signed + _encode({"type": "content_block_stop", "index": self._blocks - 1})
 
+    def compacted(self, part: Compaction) -> bytes:
+        """See ``StreamEncoder``."""
+        block = parse_json(part.raw)
+        index, self._blocks = self._blocks, self._blocks + 1
+        opened: Json = block | {"content": None, "encrypted_content": None}
+        sealed = {name: block.get(name) for name in ("content", "encrypted_content")}
+        delta: Json = {"type": "compaction_delta", **sealed}
+        return (
+            _encode({"type": "content_block_start", "index": index, "content_block": opened})
+            + _encode({"type": "content_block_delta", "index": index, "delta": delta})
+            + _encode({"type": "content_block_stop", "index": index})
+        )
+
     def text(self, text: str) -> bytes:
         """See ``StreamEncoder``."""
         opened = b"" if self._head else self._open_text()
@@ -65,14 +78,13 @@ class MessagesEncoder:
     def finish(self, answer: Answer) -> bytes:
         """See ``StreamEncoder``."""
         said = self._close_text()
-        blocks = b"".join(self._compaction(part) for part in answer.parts if isinstance(part, Compaction))
         calls = b"".join(self._call(part) for part in answer.parts if isinstance(part, ToolCall))
         closing: Json = {
             "type": "message_delta",
             "delta": {"stop_reason": WIRE_REASONS.get(answer.stop_reason, "end_turn"), "stop_sequence": None},
-            "usage": encode_usage(answer.usage or Usage()),
+            "usage": encode_usage(answer.usage or Usage(), answer.compacting),
         }
-        return said + blocks + calls + _encode(closing) + _encode({"type": "message_stop"})
+        return said + calls + _encode(closing) + _encode({"type": "message_stop"})
 
     def fail(self, error: WireError) -> bytes:
         """See ``StreamEncoder``."""
@@ -97,18 +109,6 @@ class MessagesEncoder:
             return b""
         self._head, self._blocks = b"", self._blocks + 1
         return _encode({"type": "content_block_stop", "index": self._blocks - 1})
-
-    def _compaction(self, part: Compaction) -> bytes:
-        block = parse_json(part.raw)
-        index, self._blocks = self._blocks, self._blocks + 1
-        opened: Json = block | {"content": None, "encrypted_content": None}
-        sealed = {name: block.get(name) for name in ("content", "encrypted_content")}
-        delta: Json = {"type": "compaction_delta", **sealed}
-        return (
-            _encode({"type": "content_block_start", "index": index, "content_block": opened})
-            + _encode({"type": "content_block_delta", "index": index, "delta": delta})
-            + _encode({"type": "content_block_stop", "index": index})
-        )
 
     def _call(self, call: ToolCall) -> bytes:
         index, self._blocks = self._blocks, self._blocks + 1

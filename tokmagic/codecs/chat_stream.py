@@ -13,7 +13,7 @@ from typing import Any
 
 from tokmagic.core.errors import MalformedReply, ProviderError, StreamBroken
 from tokmagic.core.events import Finished, ReasoningDelta, Started, StreamEvent, TextDelta, ToolCallDelta
-from tokmagic.core.messages import Part, Reasoning, Text, ToolCall
+from tokmagic.core.messages import Compaction, Part, Reasoning, Text, ToolCall
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
@@ -180,6 +180,10 @@ class ChatEncoder:
 
     def reasoned(self, part: Reasoning) -> bytes:
         """See ``StreamEncoder``; this protocol does not say where a thought ends."""
+        return b""
+
+    def compacted(self, part: Compaction) -> bytes:
+        """See ``StreamEncoder``; this protocol compacts nothing."""
         return b""
 
     def text(self, text: str) -> bytes:

@@ -20,6 +20,7 @@ from . import Json, WireError
 from .chat_messages import WIRE_EFFORTS
 from .failures import failure
 from .responses_answers import decode_answer, encode_answer
+from .responses_compaction import encode_compact_at
 from .responses_items import input_items
 from .responses_requests import ENCRYPTED, decode_request
 from .responses_stream import ResponsesDecoder
@@ -58,6 +59,8 @@ class ResponsesCodec:
             body["instructions"] = request.system
         if _THINKS.match(request.model) or request.reasoning or "reasoning" in request.extras.body:
             body["include"] = [ENCRYPTED]
+        if request.compact_at is not None:
+            body["context_management"] = encode_compact_at(request.compact_at)
         if request.temperature is not None:
             body["temperature"] = request.temperature
         if request.tools:

@@ -27,6 +27,7 @@ from tokmagic.core.messages import (
 from . import WireError
 from .chat_messages import CHAT
 from .openai_files import decode_file, decode_image
+from .responses_compaction import at_least, decode_compact_at
 from .responses_items import decode_item
 from .wire import Node
 
@@ -59,25 +60,19 @@ def decode_request(body: Mapping[str, Any]) -> Request:
     root.only(_MODELLED | _KEPT)
     temperature, stream = root.optional("temperature"), root.optional("stream")
     instructions, bound = root.optional("instructions"), root.optional("max_output_tokens")
+    compacting = decode_compact_at(root.optional("context_management"))
+    known = _MODELLED | ({"context_management"} if compacting is not None else set())
     _check_settings(root)
     return Request(
         model=root.field("model").text(),
         messages=(*_system(instructions), *_turns(root)),
-        max_tokens=_bound(bound) if bound is not None else 0,
+        max_tokens=at_least(bound, LEAST_OUTPUT) if bound is not None else 0,
         temperature=temperature.number(0, 2) if temperature is not None else None,
         tools=tuple(_tools(root.optional("tools"))),
         stream=stream.flag() if stream is not None else False,
-        extras=Extras(body={name: body[name] for name in body if name in _KEPT and body[name] is not None}),
+        extras=Extras(body={name: body[name] for name in body if name not in known and body[name] is not None}),
+        compact_at=compacting,
     )
-
-
-def _bound(node: Node) -> int:
-    least = LEAST_OUTPUT
-    if isinstance(node.value, int) and not isinstance(node.value, bool) and node.value < least:
-        name = "max_output_tokens"
-        message = f"Invalid '{name}': integer below minimum value. Expected a value >= {least}, but got {node.value}."
-        raise WireError(400, "invalid_request_error", message, param=name, code="integer_below_min_value")
-    return node.integer(least)
 
 
 def _check_settings(root: Node) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from tokmagic.core.messages import Reasoning, ToolCall
+from tokmagic.core.messages import Compaction, Reasoning, ToolCall
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
 
@@ -53,6 +53,13 @@ class ResponsesEncoder:
         opened = b"" if self._item else self._open("rs", reasoning_item(Reasoning(), ""))
         closed = self._close_summary() if self._pieces else b""
         return opened + closed + self._close(reasoning_item(part, item_id("rs", self._id, len(self._output))))
+
+    def compacted(self, part: Compaction) -> bytes:
+        """See ``StreamEncoder``; the item comes with the id that it was sealed under."""
+        item: Json = parse_json(part.raw)
+        index, self._item = len(self._output), item
+        opened = self._event("response.output_item.added", output_index=index, item=item | {"encrypted_content": ""})
+        return opened + self._event("response.compaction.compacting", **self._place()) + self._close(item)
 
     def text(self, text: str) -> bytes:
         """See ``StreamEncoder``."""

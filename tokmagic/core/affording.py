@@ -39,14 +39,15 @@ def affordable(plan: CallPlan, refused: Refused) -> int | None:
     limit, price = refused.level.account.limit, plan.model.price
     if limit.full == "wait":
         return _within_bucket(plan, refused)
-    free, input_tokens = refused.level.left, plan.charge.ceiling.input_tokens
+    free, input_tokens, beside = refused.level.left, plan.charge.ceiling.input_tokens, plan.summary_tokens
     match limit.unit:
         case "nanousd":
-            return affordable_output(price, input_tokens, free) if price is not None else None
+            most = affordable_output(price, input_tokens, free) if price is not None else None
+            return most - beside if most is not None else None
         case "output_tokens":
-            return free
+            return free - beside
         case "tokens":
-            return free - input_tokens
+            return free - input_tokens - beside
         case "input_tokens" | "requests":
             return None
 
@@ -83,13 +84,13 @@ def _within_bucket(plan: CallPlan, refused: Refused) -> int | None:
 def _charge(plan: CallPlan, max_tokens: int) -> Charge:
     most, expected = plan.charge.ceiling, plan.charge.expected
     output = min(expected.output_tokens, max_tokens)
-    added = expected.input_tokens + output
+    added, writes = expected.input_tokens + output, max_tokens + plan.summary_tokens
     return Charge(
         ceiling=replace(
             most,
-            output_tokens=max_tokens,
-            tokens=most.input_tokens + max_tokens,
-            nanousd=ceiling(plan.model.price, most.input_tokens, max_tokens),
+            output_tokens=writes,
+            tokens=most.input_tokens + writes,
+            nanousd=ceiling(plan.model.price, most.input_tokens, writes),
         ),
         expected=Amounts(
             requests=expected.requests,

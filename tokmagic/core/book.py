@@ -13,13 +13,12 @@ from typing import Literal, TypeAlias
 
 from .limits import Charge
 from .money import Cost, Quality
-from .usage import Usage
+from .usage import NOTHING_USED, Usage
 
 #: Version of the book's schema; a ledger migrates an older book and refuses a newer one.
 BOOK_VERSION = 4
 
 NOTHING_HELD = Charge()
-NOTHING_USED = Usage()
 
 State: TypeAlias = Literal["held", "settled", "released", "unsettled"]
 Kind: TypeAlias = Literal["call", "compaction", "batch", "record"]

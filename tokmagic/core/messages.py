@@ -135,6 +135,18 @@ class Extras:
 
 
 @dataclass(frozen=True, slots=True)
+class CompactAt:
+    """From how many input tokens on the service is to summarise what was said before it answers.
+
+    ``instructions`` stand in for its own wishes of the summary; with ``pause`` it gives the summary back alone.
+    """
+
+    tokens: int
+    instructions: str = ""
+    pause: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One call as it goes to a provider.
 
@@ -142,6 +154,7 @@ class Request:
     the model; ``stream`` asks for the answer piece by piece. ``reasoning`` is how much to think: an effort, a budget in
     tokens, or None to leave it to the model. ``cache`` marks the beginning that later requests will share, where the
     service wants that marked. ``server_tools`` are run by the service itself, described in its own words.
+    ``compact_at`` lets it compact the conversation on the way to its answer.
     """
 
     model: str
@@ -155,6 +168,7 @@ class Request:
     reasoning: Reasoned | None = None
     cache: bool = False
     server_tools: tuple[Mapping[str, Any], ...] = ()
+    compact_at: CompactAt | None = None
 
     @property
     def system(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from .asking import PROVIDER, answered, margin_matters, most_of
 from .calibration import calibrated, countable_room, lesson
+from .compaction import Compacting
 from .counters import Counter
 from .errors import ConfigurationError, RequestTooLarge
 from .expecting import expected_use
@@ -25,6 +26,7 @@ from .prices import ceiling
 from .reasoning import reasoning_of
 from .replies import Cut
 from .sizes import default_max_tokens, extended_output, with_beta
+from .thresholds import compact_at, read_with_summary, summary_bound, with_betas
 from .tokens import TokenCount, bound_request, count_request
 from .typical import Typical
 from .usage import Usage
@@ -44,6 +46,7 @@ class Wishes:
         reasoning: how much to think; as far as the model can be told so.
         cache: calls that begin alike will follow soon.
         server_tools: tools that the service runs, in its own words.
+        compacting: how the service is to compact the conversation on its way to the answer; None leaves it alone.
     """
 
     max_tokens: int | None = None
@@ -60,13 +63,15 @@ class Wishes:
     reasoning: Reasoned | None = None
     cache: bool = False
     server_tools: tuple[Mapping[str, Any], ...] = ()
+    compacting: Compacting | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
     """A call that fits: what will be sent, what it reads, what is reserved for it, what was cut.
 
-    ``lowered_from`` is the ``max_tokens`` first asked for, where a limit left room for less only.
+    ``lowered_from`` is the ``max_tokens`` first asked for, where a limit left room for less only. ``summary_tokens``
+    are what a compaction on the way can write, which the charge covers; 0 where there can be none.
     """
 
     model: Model
@@ -75,6 +80,7 @@ class CallPlan:
     charge: Charge
     cuts: tuple[Cut, ...] = ()
     lowered_from: int | None = None
+    summary_tokens: int = 0
 
 
 def plan_call(
@@ -112,7 +118,10 @@ def plan_call(
     request = _request(model, fitted.messages, wishes, max_tokens)
     if wishes.cache and model.cache_minimum is not None and count >= model.cache_minimum:
         request = replace(request, cache=True)
-    return CallPlan(model, request, count, _charge(model, request, count, counter), fitted.cuts)
+    most_input = _most_input(model, request, count, counter)
+    summary = summary_bound(model, request, most_input)
+    charge = _charge(model, request, count, read_with_summary(model, most_input, summary), summary)
+    return CallPlan(model, request, count, charge, fitted.cuts, summary_tokens=summary)
 
 
 def doubtful(
@@ -129,7 +138,8 @@ def doubtful(
 
 
 def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_tokens: int) -> Request:
-    return Request(
+    room, asked = input_room(model, wishes, max_tokens), wishes.compacting
+    request = Request(
         model=model.id,
         messages=messages,
         max_tokens=max_tokens,
@@ -140,7 +150,10 @@ def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_to
         extras=wishes.extras,
         reasoning=reasoning_of(model, wishes.reasoning),
         server_tools=wishes.server_tools,
+        compact_at=compact_at(model, asked, room) if asked is not None else None,
     )
+    headers = with_betas(request.extras.headers, request, model)
+    return replace(request, extras=replace(request.extras, headers=headers))
 
 
 def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
@@ -215,20 +228,25 @@ def input_room(model: Model, wishes: Wishes, max_tokens: int) -> int | None:
     return max(0, min(bounds)) if bounds else None
 
 
-def _charge(model: Model, request: Request, count: TokenCount, counter: Counter) -> Charge:
+def _most_input(model: Model, request: Request, count: TokenCount, counter: Counter) -> int:
+    """The most that the request has, in tokens."""
     bounds = (
         bound_request(request.messages, request.tools, counter),
         model.context_window,
         most_of(count) if count.tokenizer == PROVIDER else None,
     )
-    most_input = min(bound for bound in bounds if bound is not None)
+    return min(bound for bound in bounds if bound is not None)
+
+
+def _charge(model: Model, request: Request, count: TokenCount, reads: int, summary_tokens: int) -> Charge:
+    writes = request.max_tokens + summary_tokens
     return Charge(
         ceiling=Amounts(
             requests=1,
-            input_tokens=most_input,
-            output_tokens=request.max_tokens,
-            tokens=most_input + request.max_tokens,
-            nanousd=ceiling(model.price, most_input, request.max_tokens),
+            input_tokens=reads,
+            output_tokens=writes,
+            tokens=reads + writes,
+            nanousd=ceiling(model.price, reads, writes),
         ),
         expected=expected_use(model.protocol, int(count), 0, request.max_tokens, Typical()),
     )

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from .messages import Message, Part, Reasoning, Text, ToolCall
+from .messages import Compaction, Message, Part, Reasoning, Text, ToolCall
 from .money import Cost
-from .usage import Usage
+from .usage import NOTHING_USED, Usage
 
 #: The media type under which a cell keeps its receipt beside its output.
 RECEIPT_MIME = "application/vnd.tokmagic.receipt+json"
@@ -35,7 +35,8 @@ StopReason: TypeAlias = Literal[
 class Answer:
     """What a provider replied.
 
-    ``usage`` is None where it reported none; ``served`` is its own word for how it was served, where that has a price.
+    ``usage`` is None where it reported none. ``compacting``, which it includes, is what a compaction on the way used,
+    where that is stated. ``served`` is its own word for how it was served, where that has a price.
     """
 
     parts: tuple[Part, ...] = ()
@@ -44,11 +45,17 @@ class Answer:
     model: str = ""
     id: str = ""
     served: str = ""
+    compacting: Usage = NOTHING_USED
 
     @property
     def text(self) -> str:
         """What it said, joined."""
         return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def compaction(self) -> Compaction | None:
+        """The last summary in it, which stands for everything said before that; None if there is none."""
+        return next((part for part in reversed(self.parts) if isinstance(part, Compaction)), None)
 
 
 @dataclass(frozen=True, slots=True)

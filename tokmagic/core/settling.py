@@ -5,9 +5,10 @@ is given back. One that may have run, unseen, stays at its ceiling, ``unsettled`
 worst.
 
 What the service's own tools cost is not in the usage that it states: the cost of a call with them is ``at least``.
+A compaction on the way to an answer is priced by itself, for a card of prices begins at the tokens of one request.
 A reply that states no usage, or was stopped by hand, is booked at what was counted of it: ``at least``. Where the model
-thinks unseen, or was to answer in one piece, what can be counted says next to nothing of what was produced, so then too
-the ceiling is kept, until somebody who has seen the bill releases it.
+thinks unseen, or was to answer in one piece, or its service may have compacted first, what can be counted says next to
+nothing of what was produced, so then too the ceiling is kept, until somebody who has seen the bill releases it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from .money import Quality, worst
 from .planning import CallPlan, used_charge
 from .prices import cost
 from .replies import Answer, StopReason
-from .usage import Usage
+from .usage import NOTHING_USED, Usage
 
 #: Fields of a request with which a caller asks for thinking.
 THINKING = frozenset({"thinking", "reasoning", "reasoning_effort"})
@@ -88,13 +89,16 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
     error = outcome.error
     if not outcome.sent or (error is not None and not error.may_have_run):
         return replace(entry, state="released", settled_at=at, error=str(error or "not sent"))
-    if error is not None or (_usage_stated(outcome) is None and (_thinks_unseen(plan) or _unseen(plan, outcome))):
+    unseen = _thinks_unseen(plan) or plan.summary_tokens > 0 or _unseen(plan, outcome)
+    if error is not None or (_usage_stated(outcome) is None and unseen):
         return _at_ceiling(entry, plan, outcome, at)
     usage, quality = _usage(plan, outcome, counter)
     answer = outcome.partial()
     if plan.request.server_tools:
         quality = worst(quality, "at least")
-    price = cost(plan.model.price, usage, quality, answer.served)
+    price = cost(plan.model.price, usage - answer.compacting, quality, answer.served)
+    if answer.compacting != NOTHING_USED:
+        price += cost(plan.model.price, answer.compacting, quality, answer.served)
     return replace(
         entry,
         state="settled",
@@ -133,8 +137,10 @@ def _usage_stated(outcome: Outcome) -> Usage | None:
 
 
 def _why_unseen(plan: CallPlan) -> str:
-    who = "by a model that thinks unseen" if plan.request.stream else "before it ended, of a reply in one piece"
-    return f"no usage stated {who}"
+    if not plan.request.stream:
+        return "no usage stated before it ended, of a reply in one piece"
+    who = "service that may have compacted" if plan.summary_tokens else "model that thinks unseen"
+    return f"no usage stated by a {who}"
 
 
 def _unseen(plan: CallPlan, outcome: Outcome) -> bool:

@@ -42,3 +42,10 @@ class Usage:
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Usage)))
+
+    def __sub__(self, part: Usage) -> Usage:
+        """What is left without ``part``, which is contained in it."""
+        return Usage(*(getattr(self, f.name) - getattr(part, f.name) for f in fields(Usage)))
+
+
+NOTHING_USED = Usage()

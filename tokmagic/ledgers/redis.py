@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, NOTHING_USED, Entry, Lessons, Total
+from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, Entry, Lessons, Total
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, decide
+from tokmagic.core.usage import NOTHING_USED
 
 from .servers import Address, Server
 from .sums import add_up, at_ceiling, measures, slot_of, starts_a_slot

@@ -13,9 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, NOTHING_USED, Entry, Lessons, State, Total
+from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, Entry, Lessons, State, Total
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, Wait, decide
+from tokmagic.core.usage import NOTHING_USED
 
 from . import entries, notes, standings, tallies, tickets
 from .files import BookFile

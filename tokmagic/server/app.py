@@ -30,10 +30,11 @@ from tokmagic.core.usage import Usage
 
 from . import compaction, responses, rules
 from .batch import Bench
+from .calls import Call
 from .engine import USUAL_TERMS, Engine, Terms
 from .faults import NO_FAULTS, FaultPlan
 from .faulty import Events, Faulty
-from .generation import Call, Generation, unless_gone
+from .generation import Generation, unless_gone
 from .listing import anthropic_model, anthropic_models, openai_model, openai_models
 from .message_batches import MessageBatches
 from .openai_batches import OpenAIBatches
@@ -116,7 +117,7 @@ class App:
     async def _counted(self, http: HttpRequest, protocol: Protocol, lacking: Json, **stated: str) -> Response:
         """The tokens of a request that is not run; ``lacking`` is what such a one may leave out."""
         try:
-            request = self._read(protocol, {**lacking, **await _body(http)})
+            request = self._request(protocol, {**lacking, **await _body(http)}, http.headers)
             model = self._model(protocol, request.model)
             tokens = await self._count(request, self._counter(model.tokenizer))
         except WireError as error:
@@ -126,9 +127,7 @@ class App:
     async def _reply(self, http: HttpRequest, protocol: Protocol) -> Response:
         try:
             body = await _body(http)
-            request = self._read(protocol, body)
-            if protocol == "messages":
-                request = compaction.checked(request, http.headers)
+            request = self._request(protocol, body, http.headers)
             model = self._model(protocol, request.model)
         except WireError as error:
             return refusal(protocol, error, http.headers)
@@ -140,7 +139,7 @@ class App:
 
     async def _row(self, protocol: Protocol, body: Mapping[str, Any]) -> Json:
         """The reply to one request of a batch, whose tokens count for no limit of the minute."""
-        request = self._read(protocol, dict(body))
+        request = self._request(protocol, dict(body), {})
         codec = ResponsesCodec(responses.settings_of(body)) if protocol == "responses" else CODECS[protocol]
         call = await self._checked(request, self._model(protocol, request.model), codec)
         return await Generation(call, lambda produced: None).whole(self._engine, int(self._clock()))
@@ -183,7 +182,7 @@ class App:
         if tokens > room and request.extras.body.get("truncation") == "auto":
             request = await asyncio.to_thread(responses.shortened, request, room, counter)
             tokens = await self._count(request, counter)
-        return Call(rules.fitted(request, model, tokens), model, codec, counter, tokens)
+        return Call(rules.fitted(request, model, tokens), model, codec, counter, tokens, self._terms.count)
 
     async def _summarised(self, http: HttpRequest, call: Call) -> Response:
         """The answer to a Messages request for a compaction: the block alone, streamed or not."""
@@ -195,7 +194,8 @@ class App:
         if not call.request.stream:
             return JSONResponse(call.codec.encode_answer(answer, created), headers=headers)
         encoder = call.codec.encoder(answer.id, answer.model, created)
-        body = encoder.start(Usage(input_tokens=call.input_tokens)) + encoder.finish(answer)
+        block = encoder.compacted(answer.compaction) if answer.compaction is not None else b""
+        body = encoder.start(Usage(input_tokens=call.input_tokens)) + block + encoder.finish(answer)
         return Response(body, headers=headers, media_type="text/event-stream")
 
     async def _answer(self, http: HttpRequest, call: Call) -> Response:
@@ -219,6 +219,10 @@ class App:
 
     async def _count(self, request: Request, counter: Counter) -> int:
         return await asyncio.to_thread(self._terms.count, request, counter)
+
+    def _request(self, protocol: Protocol, body: Json, headers: Mapping[str, str]) -> Request:
+        request = self._read(protocol, body)
+        return compaction.checked(request, headers) if protocol == "messages" else request
 
     def _read(self, protocol: Protocol, body: Json) -> Request:
         """The request in a body; what the engine reads of it beyond the protocol is with the extras."""

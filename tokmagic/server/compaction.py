@@ -17,8 +17,10 @@ from tokmagic.core.messages import Compaction, Extras, Request
 from tokmagic.core.replies import Answer
 from tokmagic.core.summarising import SUMMARY_PROMPT, enclosed
 
-from .generation import Call
+from .calls import Call
 from .seals import seal, unseal
+from .thresholds import BETA as BY_ITSELF
+from .thresholds import standing
 
 #: What the ``anthropic-beta`` header has to name.
 BETA = "compact-2026-09-04"
@@ -30,15 +32,17 @@ def is_on_demand(call: Call) -> bool:
 
 
 def checked(request: Request, headers: Mapping[str, str]) -> Request:
-    """The request, if what it says of compaction is allowed.
+    """The request, if what it says of compaction is allowed, without what an earlier summary stands for.
 
     Raises:
         WireError: the feature is not switched on, is asked for in another way, or does not go with the rest; or a block
             that was not made here.
     """
-    body = request.extras.body
+    body, betas = request.extras.body, {beta.strip() for beta in headers.get("anthropic-beta", "").split(",")}
+    if request.compact_at is not None and BY_ITSELF not in betas:
+        raise MESSAGES.unknown(("context_management",))
     if body.get("compaction") is not None:
-        if BETA not in (beta.strip() for beta in headers.get("anthropic-beta", "").split(",")):
+        if BETA not in betas:
             raise MESSAGES.unknown(("compaction",))
         _check(Node(body["compaction"], ("compaction",), MESSAGES))
         _check_company(request)
@@ -46,7 +50,7 @@ def checked(request: Request, headers: Mapping[str, str]) -> Request:
         for part in message.parts:
             if isinstance(part, Compaction):
                 _verify(part)
-    return request
+    return standing(request)
 
 
 def summary_call(call: Call) -> Call:
@@ -77,7 +81,7 @@ def _check(node: Node) -> None:
 
 def _check_company(request: Request) -> None:
     body = request.extras.body
-    if body.get("context_management") is not None:
+    if body.get("context_management") is not None or request.compact_at is not None:
         raise MESSAGES.invalid(("compaction",), "cannot be combined with `context_management`")
     if request.stop:
         raise MESSAGES.invalid(("compaction",), "cannot be combined with `stop_sequences`")

@@ -23,8 +23,8 @@ from tokmagic.codecs.responses_writer import ResponsesEncoder
 from tokmagic.codecs.wire import compact_json
 from tokmagic.core.models import Protocol
 
+from .calls import Call
 from .faults import Fault, FaultPlan, Faults, Kind
-from .generation import Call
 from .refusals import refusal
 
 PAGE = "<!doctype html>\n<html><head><title>Welcome</title></head><body>Please sign in to the network.</body></html>\n"

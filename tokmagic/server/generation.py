@@ -17,33 +17,23 @@ from typing import TypeVar
 import anyio
 from starlette.requests import Request as HttpRequest
 
-from tokmagic.codecs import Codec, Json, StreamEncoder, WireError
+from tokmagic.codecs import Json, StreamEncoder, WireError
 from tokmagic.codecs.responses_requests import ENCRYPTED
-from tokmagic.core.counters import Counter
-from tokmagic.core.messages import Part, Reasoning, Request, Text, ToolCall
-from tokmagic.core.models import Model, Protocol
+from tokmagic.core.messages import Compaction, Part, Reasoning, Text, ToolCall
+from tokmagic.core.models import Protocol
 from tokmagic.core.replies import Answer, StopReason
-from tokmagic.core.usage import Usage
+from tokmagic.core.usage import NOTHING_USED, Usage
 
 from .asks import asks_of
+from .calls import Call
 from .engine import Called, Engine, Output, Piece
 from .seals import seal
+from .thresholds import Compacted, compacted, is_due, summary_call
 from .waiting import with_signs
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
 _PREFIXES: Mapping[Protocol, str] = {"messages": "msg_", "responses": "resp_", "chat": "chatcmpl-"}
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request that was checked and counted; ``codec`` writes its reply."""
-
-    request: Request
-    model: Model
-    codec: Codec
-    counter: Counter
-    input_tokens: int
 
 
 @dataclass(slots=True)
@@ -73,6 +63,7 @@ class Generation:
         self._produced = 0
         self._thought = 0
         self._reason: StopReason = "end"
+        self._compacted: Compacted | None = None
 
     async def stream(self, engine: Engine, created: int, keep_alive: float) -> AsyncGenerator[bytes]:
         """The answer as server-sent events, each batch of the engine in one piece.
@@ -82,6 +73,9 @@ class Generation:
         encoder = self._call.codec.encoder(self._id, self._call.model.id, created)
         yield encoder.start(Usage(input_tokens=self._call.input_tokens))
         try:
+            async with aclosing(self._summary(engine)) as steps, aclosing(with_signs(steps, keep_alive)) as heard:
+                async for step in heard:
+                    yield encoder.ping() if step is None else b"".join(map(encoder.compacted, step))
             async with aclosing(self._outputs(engine)) as batches, aclosing(with_signs(batches, keep_alive)) as heard:
                 async for outputs in heard:
                     yield encoder.ping() if outputs is None else b"".join(self._encoded(encoder, outputs))
@@ -98,13 +92,34 @@ class Generation:
 
     async def answer(self, engine: Engine) -> Answer:
         """The answer as a value."""
+        async with aclosing(self._summary(engine)) as steps:
+            async for _ in steps:
+                pass
         async with aclosing(self._outputs(engine)) as batches:
             async for outputs in batches:
                 for output in outputs:
                     self._keep(output)
         return self._answer(stated=True)
 
+    async def _summary(self, engine: Engine) -> AsyncGenerator[Sequence[Compaction]]:
+        """Where the call has reached its threshold, its summary, when it is whole; until then nothing, step by step."""
+        if not is_due(self._call):
+            return
+        self._charge(1)
+        summary = Generation(summary_call(self._call), self._charge)
+        async with aclosing(summary._outputs(engine)) as batches:
+            async for outputs in batches:
+                for output in outputs:
+                    summary._keep(output)
+                yield ()
+        self._compacted = await asyncio.to_thread(compacted, self._call, summary._answer(stated=True))
+        self._call = self._compacted.call
+        yield () if self._compacted.part is None else (self._compacted.part,)
+
     async def _outputs(self, engine: Engine) -> AsyncGenerator[Sequence[Output]]:
+        if self._pauses:
+            self._reason = "compaction"
+            return
         stops = _Stops(self._call.request.stop)
         try:
             async with aclosing(engine.generate(self._call.request, self._call.counter)) as batches:
@@ -170,13 +185,27 @@ class Generation:
         sealed = self._call.model.protocol == "messages" or ENCRYPTED in included
         return Reasoning(text if self._shown else "", signature=seal(text) if sealed else "")
 
+    @property
+    def _pauses(self) -> bool:
+        """Whether the summary that was made is all that is asked for."""
+        asked = self._call.request.compact_at
+        return self._compacted is not None and asked is not None and asked.pause
+
     def _answer(self, *, stated: bool) -> Answer:
-        usage = Usage(self._call.input_tokens, output_tokens=self._produced, reasoning_tokens=self._thought)
+        read = 0 if self._pauses else self._call.input_tokens
+        usage = Usage(read, output_tokens=self._produced, reasoning_tokens=self._thought)
+        summary, compacting = (self._compacted.part, self._compacted.usage) if self._compacted else (None, NOTHING_USED)
         text = "".join(self._written.said)
         thoughts: tuple[Part, ...] = (self._reasoning(),) if self._written.thought else ()
-        parts = (*thoughts, *((Text(text),) if text else ()), *self._written.calls)
+        parts = (
+            *(part for part in (summary,) if part),
+            *thoughts,
+            *((Text(text),) if text else ()),
+            *self._written.calls,
+        )
         reason = "tool_use" if self._reason == "end" and self._written.calls else self._reason
-        return Answer(parts, usage if stated else None, reason, self._call.model.id, self._id)
+        stating = usage + compacting if stated else None
+        return Answer(parts, stating, reason, self._call.model.id, self._id, compacting=compacting)
 
     @property
     def _failed(self) -> str:

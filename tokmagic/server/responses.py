@@ -24,6 +24,7 @@ from tokmagic.core.replies import Answer
 from tokmagic.core.tokens import REPLY_PRIMING, count_request
 
 from .seals import seal, unseal
+from .thresholds import standing
 
 IGNORED = "x-tokmagic-ignored"
 SUMMARY_TOKENS = 2_000
@@ -35,14 +36,14 @@ _SUMMARISE = "Summarise this conversation so that it can go on from the summary 
 
 
 def read_request(body: Mapping[str, Any]) -> Request:
-    """The request in a body, its compactions opened.
+    """The request in a body, its compactions opened, without what one stands for.
 
     Raises:
         WireError: as the real service refuses it, or for what refers to something stored.
     """
     request = ResponsesCodec().decode_request(body)
     _refuse_stored(request.extras.body)
-    return replace(request, messages=tuple(_opened(message) for message in request.messages))
+    return standing(replace(request, messages=tuple(_opened(message) for message in request.messages)))
 
 
 def settings_of(body: Mapping[str, Any]) -> dict[str, Any]:
