@@ -36,38 +36,43 @@ CLAUDE = "anthropic/claude-sonnet-5-5"
 KEY = "sk-ant-0123456789abcdef-never-shown"
 CAP = 40_000_000
 
-SPENDER = """
-import sys
+SPENDERS = """
+import os, sys
+import anthropic  # it and the tokenizer once, before the children
 import tokmagic as tm
 
-client = tm.Client("demo/claude", max_tokens=100)
-print("ready", flush=True)
-sys.stdin.readline()
-calls = 0
-try:
-    while True:
-        client.send("The sea is deep. The sea is blue. Whales live in the sea.")
-        calls += 1
-except tm.BudgetExceeded as refused:
-    print(calls, refused.needed, flush=True)
+def spend():
+    client, calls = tm.Client("demo/claude", max_tokens=100), 0
+    os.read(ready, 1)
+    try:
+        while True:
+            client.send("The sea is deep. The sea is blue. Whales live in the sea.")
+            calls += 1
+    except tm.BudgetExceeded as refused:
+        print(calls, refused.needed, flush=True)
+
+tm.count("Whales", model="demo/claude")
+ready, go = os.pipe()
+children = []
+for _ in range(8):
+    children.append(os.fork())
+    if not children[-1]:
+        os.close(go)
+        sys.exit(spend())
+os.close(go)
+assert [os.waitpid(child, 0)[1] for child in children] == [0] * 8
 """
 
 
 def test_eight_processes_spend_one_day_to_within_a_call_of_its_end_and_never_past_it(tmp_path):
     environ = {**os.environ, "TOKMAGIC_HOME": str(tmp_path), "TOKMAGIC_LIMITS": "0.04 usd/day"}
     environ["TOKMAGIC_DEMO_PACE"] = "0"
-    command = [sys.executable, "-c", SPENDER]
-    workers = [
-        subprocess.Popen(command, env=environ, stdin=-1, stdout=-1, stderr=-1, text=True)  # all three through pipes
-        for _ in range(8)
-    ]
-    assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 8
-    for worker in workers:
-        worker.stdin.write("\n")
-        worker.stdin.flush()
-    ends = [worker.communicate(timeout=120) for worker in workers]
-    assert [error for _, error in ends] == [""] * 8
-    calls, ceilings = zip(*(map(int, said.split()) for said, _ in ends), strict=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SPENDERS], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    calls, ceilings = zip(*(map(int, said.split()) for said in done.stdout.splitlines()), strict=True)
+    assert len(calls) == 8
     ledger = SQLiteLedger(tmp_path / "book.sqlite")
     entries = ledger.entries()
     spent = sum(entry.nanousd for entry in entries)
