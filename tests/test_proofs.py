@@ -8,6 +8,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -25,6 +26,7 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import Notice, Retrying, TextDelta
 from tokmagic.core.limits import Limit
+from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers.sqlite import SQLiteLedger
 from tokmagic.parts import Parts
@@ -173,7 +175,8 @@ def scripted(answers, retry_after, stated):
 
 @pytest.fixture
 def claude(make_parts, monkeypatch):
-    """A client of the real model's service, which answers by a script."""
+    """A client of the real model's service, which answers by a script; it pauses only as long as it is told to."""
+    monkeypatch.setattr("tokmagic.corridor.passage.RetryPolicy", partial(RetryPolicy, base=0.0))
 
     @contextmanager
     def open_client(*answers, retry_after="0", stated=None, **options):
