@@ -1,22 +1,27 @@
 """What a request says to a local model: a conversation for its chat template, and how to choose the next token.
 
-What a model cannot promise (a schema, a call that must come) or does not read (images) is refused, and so is a setting
-that would change more than the choice of tokens. What nobody sets is as the model's own folder has it.
+What a model cannot promise (a schema, a call that must come) or does not take (an image, to most) is refused, and so is
+a setting that would change more than the choice of tokens. What nobody sets is as the model's own folder has it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from tokmagic.codecs import WireError
 from tokmagic.codecs.chat import ChatCodec
-from tokmagic.core.messages import Image, Request, ToolResult
+from tokmagic.core.documents import text_of
+from tokmagic.core.messages import Document, Image, Part, Request, ToolResult
 
 from ..asks import asks_of
 
+#: What a model may take beside text.
+Kind: TypeAlias = Literal["image"]
+_KINDS: Mapping[type[Part], Kind] = {Image: "image"}
+_NAMES: Mapping[Kind, str] = {"image": "an image"}
 #: Fields of a request that local models read beyond what a protocol has.
 FIELDS = frozenset(
     {"chat_template_kwargs", "generation_config", "min_p", "repetition_penalty", "seed", "top_k", "top_p"}
@@ -36,8 +41,9 @@ SETTINGS: Mapping[str, tuple[type, float, float]] = {
 }
 #: What the server itself says to a chat template.
 _OURS = frozenset(
-    {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents", "padding",
-     "return_dict", "return_tensors", "sanitize_control_tokens", "tokenize", "tokenizer_kwargs", "tools", "truncation"}
+    {"add_generation_prompt", "chat_template", "continue_final_message", "conversation", "documents",
+     "load_audio_from_video", "padding", "processor_kwargs", "return_assistant_tokens_mask", "return_dict",
+     "return_tensors", "sanitize_control_tokens", "tokenize", "tokenizer_kwargs", "tools", "truncation"}
 )  # fmt: skip
 
 
@@ -46,7 +52,7 @@ class Said:
     """What goes into a chat template.
 
     Attributes:
-        messages, tools: as templates have them.
+        messages, tools: as templates have them; what is shown is still in Chat Completions' parts.
         template: the template's own variables.
         continued: whether the last message is the beginning of the answer.
     """
@@ -57,13 +63,14 @@ class Said:
     continued: bool
 
 
-def said(request: Request) -> Said:
-    """The conversation of a request.
+def said(request: Request, takes: Collection[Kind] = ()) -> Said:
+    """The conversation of a request to a model that takes these kinds of parts beside text.
 
     Raises:
-        WireError: it asks for what a local model does not do.
+        WireError: it asks for what a local model does not do, or holds what this one does not take.
     """
     _refuse_beyond(request)
+    _refuse_untaken(request, takes)
     asks = asks_of(request)
     body = ChatCodec().encode_request(request)
     offered = {tool.name for tool in asks.tools}
@@ -106,18 +113,27 @@ def seed(request: Request) -> int | None:
 
 def _refuse_beyond(request: Request) -> None:
     asks = asks_of(request)
-    parts = [part for message in request.messages for part in message.parts]
-    parts += [piece for part in parts if isinstance(part, ToolResult) for piece in part.parts]
-    if any(isinstance(part, Image) for part in parts):
-        raise _invalid("messages", "this model reads text only, and the input holds an image.")
     if asks.schema is not None:
         raise _invalid("response_format", "a local model cannot promise an answer of a JSON schema.")
     if asks.must_call:
         raise _invalid("tool_choice", "a local model cannot promise a call; offer the tools with 'auto'.")
 
 
+def _refuse_untaken(request: Request, takes: Collection[Kind]) -> None:
+    said = [part for message in request.messages for part in message.parts]
+    for part in (*said, *(piece for result in said if isinstance(result, ToolResult) for piece in result.parts)):
+        if isinstance(part, Document) and text_of(part) is None:
+            raise _invalid("messages", f"{request.model!r} reads no PDF: give its text.")
+        kind = _KINDS.get(type(part))
+        if kind is not None and kind not in takes:
+            taken = " and ".join(("text", *sorted(takes)))
+            raise _invalid("messages", f"{request.model!r} takes {taken} only, and the input holds {_NAMES[kind]}.")
+        if isinstance(part, Image) and part.url:
+            raise _invalid("messages", "this server fetches nothing: give the image itself, as base64 data.")
+
+
 def _message(message: dict[str, Any]) -> dict[str, Any]:
-    """A message as templates have it: content is text, and arguments are an object."""
+    """A message as templates have it: content is never null, and arguments are an object."""
     calls = [_call(call) for call in message.get("tool_calls", ())]
     return {**message, "content": message["content"] or "", **({"tool_calls": calls} if calls else {})}
 

@@ -15,18 +15,15 @@ from typing import Any
 
 import anyio
 
-from tokmagic.codecs import WireError
 from tokmagic.core.counters import Counter
 from tokmagic.core.messages import Request
 
 from ..asks import asks_of
 from ..engine import Output
-from .asking import Said, said, seed, settings
+from .asking import said, seed, settings
 from .loading import Loaded
-from .reading import THOUGHTS, Reader
-
-#: Tokens at the end of a prompt in which a thought may be opened for the model.
-_TAIL = 8
+from .prompting import Prompt, prompt_of
+from .reading import Reader
 
 
 class LocalEngine:
@@ -44,13 +41,14 @@ class LocalEngine:
         """
         settings(request)
         seed(request)
-        return len(_prompt(self._models[request.model], said(request)))
+        model = self._models[request.model]
+        return len(prompt_of(model, said(request, model.takes)).ids)
 
     async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Output]]:
         """See ``Engine``."""
         model = self._models[request.model]
-        prompt = await asyncio.to_thread(_prompt, model, said(request))
-        reader = Reader(thinking=_opens_thought(model, prompt), tools=bool(asks_of(request).tools))
+        prompt = await asyncio.to_thread(prompt_of, model, said(request, model.takes))
+        reader = Reader(thinking=prompt.opens_thought, tools=bool(asks_of(request).tools))
         texts = _Texts(model)
         async with self._turn, aclosing(_tokens(model, request, prompt)) as batches:
             async for batch in batches:
@@ -87,34 +85,7 @@ class _Texts:
         return text
 
 
-def _prompt(model: Loaded, asked: Said) -> list[int]:
-    """The tokens of a conversation. Control tokens in what is said are plain text: real ones come of the template."""
-    from jinja2 import TemplateError
-
-    try:
-        with model.lock:
-            ids: list[int] = model.tokenizer.apply_chat_template(
-                asked.messages,
-                tools=asked.tools,
-                add_generation_prompt=not asked.continued,
-                continue_final_message=asked.continued,
-                return_dict=False,
-                sanitize_control_tokens=True,
-                **asked.template,
-            )
-    except (TemplateError, TypeError, ValueError) as error:
-        message = f"Invalid 'messages': the model's chat template does not take them ({error})."
-        raise WireError(400, "invalid_request_error", message, param="messages", code="invalid_value") from None
-    return ids
-
-
-def _opens_thought(model: Loaded, prompt: list[int]) -> bool:
-    with model.lock:
-        tail: str = model.tokenizer.decode(prompt[-_TAIL:], skip_special_tokens=False)
-    return tail.rstrip().endswith(tuple(mark.begin for mark in THOUGHTS))
-
-
-async def _tokens(model: Loaded, request: Request, prompt: list[int]) -> AsyncGenerator[list[int]]:
+async def _tokens(model: Loaded, request: Request, prompt: Prompt) -> AsyncGenerator[list[int]]:
     """The tokens of the answer in batches of what is ready; the thread that writes them has ended when this has."""
     loop, gone = asyncio.get_running_loop(), threading.Event()
     news: asyncio.Queue[int | None] = asyncio.Queue()
@@ -139,7 +110,7 @@ async def _tokens(model: Loaded, request: Request, prompt: list[int]) -> AsyncGe
 
 
 def _write(
-    model: Loaded, request: Request, prompt: list[int], tell: Callable[[int | None], None], gone: threading.Event
+    model: Loaded, request: Request, prompt: Prompt, tell: Callable[[int | None], None], gone: threading.Event
 ) -> None:
     """Write an answer, one token beyond its bound where it has more to say, and tell its end."""
     import torch
@@ -147,7 +118,7 @@ def _write(
     try:
         chosen = seed(request)
         torch.manual_seed(randbits(63) if chosen is None else chosen)
-        ids = torch.tensor([prompt], device=model.model.device)
+        ids = torch.tensor([prompt.ids], device=model.model.device)
         with suppress(_Gone):
             model.model.generate(
                 ids,
@@ -157,10 +128,19 @@ def _write(
                 num_beams=1,
                 num_return_sequences=1,
                 eos_token_id=_ends(model),
+                **_placed(prompt, model.model),
                 **settings(request),
             )
     finally:
         tell(None)
+
+
+def _placed(prompt: Prompt, model: Any) -> dict[str, Any]:
+    """What is shown, where the model is and in its numbers."""
+    return {
+        name: tensor.to(model.device, model.dtype) if tensor.is_floating_point() else tensor.to(model.device)
+        for name, tensor in prompt.shown.items()
+    }
 
 
 def _ends(model: Loaded) -> list[int] | None:

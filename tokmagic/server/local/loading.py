@@ -1,9 +1,12 @@
-"""Loads a causal language model from a folder, once, and says what is served of it."""
+"""Loads a language model from a folder, once, and says what is served of it.
+
+A model that takes more than text comes with a processor, which is then what reads a conversation for it.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,18 @@ from typing import Any
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.models import Model, Protocol
 
+from .asking import Kind
 from .reading import MARKS
 
 PROTOCOLS: tuple[Protocol, ...] = ("messages", "responses", "chat")
+#: What a processor has for each kind of part it takes.
+_PARTS: Mapping[str, Kind] = {"image_processor": "image"}
+_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model in memory. Its tokenizer bears one caller at a time: ``lock`` is held around it.
+    """A model in memory. Its tokenizer and processor bear one caller at a time: ``lock`` is held around them.
 
     Attributes:
         name: what clients call it.
@@ -26,6 +33,8 @@ class Loaded:
         folder: where they came from.
         window: tokens of input and answer together; None if the model does not say.
         silent: ids of tokens that are no text: special ones, other than marks.
+        processor: reads conversations in place of the tokenizer, with what is shown in them; None for most models.
+        takes: what may be shown.
     """
 
     name: str
@@ -34,6 +43,8 @@ class Loaded:
     folder: Path
     window: int | None
     silent: frozenset[int]
+    processor: Any = None
+    takes: frozenset[Kind] = frozenset()
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -47,12 +58,14 @@ def load(said: str) -> Loaded:
     folder = Path(place).expanduser()
     if not (folder / "config.json").is_file() or not (folder / "tokenizer.json").is_file():
         raise ConfigurationError(f"{folder} is no folder of a model: it needs config.json and tokenizer.json.")
-    tokenizer, model = _read(folder)
-    if not tokenizer.chat_template:
+    tokenizer, processor, model = _read(folder)
+    if not (processor or tokenizer).chat_template:
         raise ConfigurationError(f"{folder} has no chat template: add its chat_template.jinja to the folder.")
     special = zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True)
     silent = frozenset(id for id, token in special if token not in MARKS)
-    return Loaded(name if found else folder.resolve().name, model, tokenizer, folder, _window(model), silent)
+    takes = frozenset(kind for part, kind in _PARTS.items() if getattr(processor, part, None) is not None)
+    called = name if found else folder.resolve().name
+    return Loaded(called, model, tokenizer, folder, _window(model), silent, processor, takes)
 
 
 def served(loaded: Iterable[Loaded]) -> list[Model]:
@@ -72,7 +85,8 @@ def served(loaded: Iterable[Loaded]) -> list[Model]:
     ]
 
 
-def _read(folder: Path) -> tuple[Any, Any]:
+def _read(folder: Path) -> tuple[Any, Any, Any]:
+    """The tokenizer, the processor or None, and the model."""
     try:
         import torch
         import transformers
@@ -82,12 +96,27 @@ def _read(folder: Path) -> tuple[Any, Any]:
     transformers.utils.logging.disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        processor, kind = _processor(folder, config), transformers.AutoModelForCausalLM
+        if processor is not None:
+            kind = transformers.AutoModelForMultimodalLM
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype="auto")
-    except (OSError, ValueError, KeyError) as error:
-        why = str(error).partition("\n")[0][:200]
+        model = kind.from_pretrained(folder, local_files_only=True, dtype="auto")
+    except (ImportError, OSError, ValueError, KeyError) as error:
+        why = " ".join(str(error).split())[:200]
         raise ConfigurationError(f"{folder} holds no model that transformers can load: {why}") from None
-    return tokenizer, model.to(device).eval()
+    return tokenizer, processor, model.to(device).eval()
+
+
+def _processor(folder: Path, config: Any) -> Any:
+    """What reads conversations for a model that takes more than text, or None."""
+    import transformers
+
+    if type(config) not in transformers.MODEL_FOR_MULTIMODAL_LM_MAPPING:
+        return None
+    if not any((folder / name).is_file() for name in _PROCESSORS):
+        return None
+    return transformers.AutoProcessor.from_pretrained(folder, local_files_only=True)
 
 
 def _window(model: Any) -> int | None:

@@ -1,0 +1,89 @@
+"""Tiny models of random weights that take more than text, made on the spot with a processor of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from tests.local.conftest import SPECIAL, tokenizer
+
+#: A template of parts, as those of processors are.
+TEMPLATE = """
+{%- for message in messages -%}
+<|im_start|>{{ message.role }}
+{% for part in message.content -%}
+{%- if part.type == 'text' %}{{ part.text }}{% else %}<|part|>{% endif -%}
+{%- endfor -%}
+{%- for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor -%}
+<|im_end|>
+{% endfor -%}
+{%- if shout is defined %}<|im_start|>shout
+{{ shout }}<|im_end|>
+{% endif -%}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+#: Pixels of an image's side, and of the square that is one token.
+SIDE, PATCH = 32, 16
+
+
+def seeing(folder: Path) -> Path:
+    """A model that takes images, each of them four tokens."""
+    fast = _tokenizer("<image>")
+    torch.manual_seed(0)
+    vision = CLIPVisionConfig(
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=SIDE,
+        patch_size=PATCH,
+        initializer_factor=20.0,
+    )
+    config = LlavaConfig(
+        vision_config=vision,
+        text_config=_text(LlamaConfig, len(fast)),
+        image_token_index=fast.convert_tokens_to_ids("<image>"),
+        vision_feature_layer=-1,
+    )
+    size = {"height": SIDE, "width": SIDE}
+    processor = LlavaProcessor(
+        CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size),
+        fast,
+        patch_size=PATCH,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE.replace("<|part|>", "<image>"),
+    )
+    processor.save_pretrained(folder)
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(*special: str) -> PreTrainedTokenizerFast:
+    fast = tokenizer()
+    fast.add_special_tokens({"additional_special_tokens": [*SPECIAL, *special]})
+    return fast
+
+
+def _text(kind: Any, vocabulary: int) -> Any:
+    return kind(
+        vocab_size=vocabulary,
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.5,
+    )
