@@ -1,8 +1,8 @@
 """The ``transformers`` engine: any causal language model in a local folder, behind the server's three protocols.
 
 Nothing is fetched: a model is a folder with weights, a tokenizer and a chat template; with a processor, it may take
-more than text. One answer is written at a time, first come, first served, so that several models share one machine without
-taking each other's memory or speed.
+more than text. One answer is written at a time, first come, first served, so that several models share one machine
+without taking each other's memory or speed.
 Importing this package loads neither torch nor transformers; ``load`` does.
 """
 
