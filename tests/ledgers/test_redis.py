@@ -16,9 +16,10 @@ import redis
 
 from tokmagic.core.errors import ConfigurationError, LedgerError
 from tokmagic.core.limits import MAX_AMOUNT, Account, Admitted, Limit
+from tokmagic.ledgers.addresses import Address
 from tokmagic.ledgers.redis import RedisLedger
 from tokmagic.ledgers.registry import open_ledger
-from tokmagic.ledgers.servers import VERSION, Address
+from tokmagic.ledgers.servers import VERSION
 
 if TYPE_CHECKING:
     import subprocess

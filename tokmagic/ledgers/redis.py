@@ -8,17 +8,20 @@ more in Python, for the reason.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
 from tokmagic.core.book import NOTHING_HELD, NOTHING_LEARNED, Entry, Lessons, Total
 from tokmagic.core.errors import LedgerError
 from tokmagic.core.limits import Account, Admitted, Amounts, Decision, Level, decide
 from tokmagic.core.usage import NOTHING_USED
 
-from .servers import Address, Server
+from .addresses import Address
+from .servers import Server
 from .sums import add_up, at_ceiling, measures, slot_of, starts_a_slot
 from .wire import (
     LARGEST,
@@ -30,14 +33,19 @@ from .wire import (
     ending_of,
     entry_of,
     expected_of,
+    held_of,
     levels_of,
     packed,
+    places_of,
     report,
     reservation_of,
     row_of,
     scopes_of,
     text,
 )
+
+#: How an entry ends; it has lapsed where its lease has ended.
+Ending: TypeAlias = Literal["settled", "released", "unsettled", "lapsed"]
 
 #: Rows of sums are read by so many minutes at once, so that nobody waits long.
 PAGE = 500
@@ -51,7 +59,7 @@ class RedisLedger:
         clock: seconds of the epoch; the server's where it is None.
 
     Raises:
-        ConfigurationError: the URL cannot be used, or the ``redis`` package is missing.
+        ConfigurationError: the URL cannot be used, or it names a file that is missing.
         LedgerError: from here and from every method, in one line; then nothing has happened.
     """
 
@@ -64,15 +72,13 @@ class RedisLedger:
     def reserve(self, entry: Entry, accounts: Sequence[Account], ticket: str) -> Decision:
         """Hold ``entry.charge`` on all accounts, or on none."""
         at = max(entry.at, *(account.since for account in accounts), 0.0)
-        held = replace(entry, state="held", at=at)
+        held = entry if entry.at == at and entry.state == "held" else replace(entry, state="held", at=at)
         asked, keys = self._asked(accounts, *amounts_of(entry))
-        charge = charge_of(entry.charge.ceiling, entry.charge.expected)
-        facts = (text(entry.id), reservation_of(held), _number(at))
-        who = (text(ticket), text(entry.session), charge, _number(entry.play), text(entry.model))
+        facts = (text(entry.id), reservation_of(held), text(ticket), text(entry.model))
         answer = b"x"
         while answer in (b"x", b"n"):
             lease = entry.lease_until if self._clock is not None else entry.lease_until - time.time()
-            answer = self._run("reserve", self._now(), *facts, _number(lease), *who, asked, *scopes_of(entry), *keys)
+            answer = self._run("reserve", self._now(), *facts, held_of(held, lease), asked, *scopes_of(entry), *keys)
             self._make_way(answer, accounts)
         if answer == b"k":
             return Admitted()
@@ -92,13 +98,12 @@ class RedisLedger:
         if entry.state == "unsettled":
             self._finish("unsettled", at_ceiling(entry, self._time()), lessons)
         else:
-            done = replace(entry, state="settled", settled_at=entry.settled_at or self._time())
-            self._finish("settled", done, lessons)
+            self._finish("settled", entry if entry.state == "held" else replace(entry, state="settled"), lessons)
 
     def release(self, entry: Entry, lessons: Lessons = NOTHING_LEARNED) -> None:
         """Give the hold back, or the ceiling of an unsettled entry. Its request stays counted in the request rates."""
         free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact", state="released")
-        self._finish("released", replace(free, settled_at=entry.settled_at or self._time()), lessons)
+        self._finish("released", free, lessons)
 
     def learn(self, lessons: Lessons) -> None:
         """Keep what was learned apart from any entry. A bucket's room is only ever lowered by it."""
@@ -127,10 +132,7 @@ class RedisLedger:
         self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
     ) -> tuple[Entry, ...]:
         """The newest entries from ``since`` up to, and not at, ``until``; the newest first."""
-        order = "time" if session is None else f"time:{session}"
-        end = "+inf" if until is None else f"({until!r}"
-        members = self._call("ZREVRANGEBYSCORE", order, end, repr(since), "LIMIT", "0", str(most))
-        return self._read([member[15:] for member in members])
+        return self._read(islice(self._listed(since, until, session, most), most if most >= 0 else None))
 
     def totals(
         self,
@@ -145,7 +147,7 @@ class RedisLedger:
             single = self.entries(since=since, until=until, session=session, most=-1)
             return add_up((entry for entry in single if entry.state in ("settled", "unsettled")), by)
         end = "+inf" if until is None else f"({slot_of(until)}"
-        slots = self._call("ZRANGEBYSCORE", "slots" if session is None else f"slots:{session}", slot_of(since), end)
+        slots = self._call("ZRANGEBYSCORE", f"slots{_whose(session)}", slot_of(since), end)
         rows = [
             row for start in range(0, len(slots), PAGE) for row in self._run("sums_of", *slots[start : start + PAGE])
         ]
@@ -154,7 +156,7 @@ class RedisLedger:
     def open_entries(self, prefix: str = "") -> tuple[Entry, ...]:
         """The entries that are held or unsettled and whose id starts with ``prefix``, the oldest first."""
         found = sorted((float(at), number, id) for id, at, number in self._run("still", text(prefix)))
-        return self._read([id for _, _, id in found])
+        return self._read(id for _, _, id in found)
 
     def sweep(self) -> int:
         """Charge the holds whose lease ended at their ceiling, marked ``unsettled``; how many there were."""
@@ -166,18 +168,18 @@ class RedisLedger:
         """Let go of the connections. Closing twice is a no-op."""
         self._server.close()
 
-    def _finish(self, ending: str, entry: Entry, lessons: Lessons) -> None:
+    def _finish(self, ending: Ending, entry: Entry, lessons: Lessons) -> None:
         if self._end(ending, entry, lessons) == b"u":
             raise LedgerError(f"the book {self._address} has no entry {entry.id}: reserve a call before it ends.")
 
-    def _end(self, ending: str, entry: Entry, lessons: Lessons) -> bytes:
+    def _end(self, ending: Ending, entry: Entry, lessons: Lessons) -> bytes:
         sums = measures(entry)
         self._check(*sums)
+        state = "unsettled" if ending == "lapsed" else ending
+        values = ending_of(entry, state, entry.settled_at or self._time())
         used = charge_of(entry.used.ceiling, entry.used.expected)
-        place = (text(entry.call), row_of(entry), text(entry.session))
-        return self._revise(
-            "finish", lessons, text(entry.id), text(ending), ending_of(entry), *place, packed(sums), used
-        )
+        place = (text(entry.call), row_of(entry), packed((0, *sums)))
+        return self._revise("finish", lessons, text(entry.id), text(ending), values, *place, used)
 
     def _revise(self, script: str, lessons: Lessons, *parts: bytes) -> bytes:
         """Run a script that keeps lessons, again with the notes as they are now whenever one has changed meanwhile."""
@@ -201,8 +203,9 @@ class RedisLedger:
             self._run("begin", self._now(), PLACES, *beginnings(accounts))
 
     def _asked(self, accounts: Sequence[Account], *amounts: int) -> tuple[bytes, tuple[bytes, ...]]:
-        self._check(*amounts, *(account.limit.amount for account in accounts))
-        return asked_of(tuple(accounts))
+        asked, keys, most = asked_of(tuple(accounts))
+        self._check(most, *amounts)
+        return asked, keys
 
     def _run(self, script: str, *parts: bytes) -> Any:
         return self._server.run(script, *parts)
@@ -210,11 +213,23 @@ class RedisLedger:
     def _call(self, command: str, key: str, *values: str | bytes | int) -> Any:
         return self._server.call(command, key, *values)
 
-    def _read(self, ids: Sequence[bytes]) -> tuple[Entry, ...]:
-        if not ids:
-            return ()
-        reserved, ended = self._call("HMGET", "e", *ids), self._call("HMGET", "x", *ids)
-        return tuple(map(entry_of, reserved, ended))
+    def _listed(self, since: float, until: float | None, session: str | None, most: int) -> Iterator[bytes]:
+        """The ids of the entries from ``since`` up to ``until``, the newest first; read until there are ``most``."""
+        whose = _whose(session)
+        enough = _number(most if most >= 0 else math.inf)
+        end = "+inf" if until is None else str(slot_of(until))
+        while slots := self._call("ZREVRANGEBYSCORE", f"slots{whose}", end, slot_of(since), "LIMIT", 0, PAGE):
+            listed = self._run("listed", enough, text(whose), *slots)
+            for places in listed:
+                yield from (id for at, id in places_of(places) if at >= since and (until is None or at < until))
+            end = f"({slots[len(listed) - 1].decode()}"
+
+    def _read(self, ids: Iterable[bytes]) -> tuple[Entry, ...]:
+        found: list[Entry] = []
+        ids = iter(ids)
+        while page := tuple(islice(ids, PAGE)):
+            found += map(entry_of, self._call("HMGET", "e", *page), self._call("HMGET", "x", *page))
+        return tuple(found)
 
     def _now(self) -> bytes:
         return b"" if self._clock is None else _number(self._clock())
@@ -225,6 +240,11 @@ class RedisLedger:
     def _check(self, *numbers: int) -> None:
         if max(numbers, default=0) > LARGEST:
             raise LedgerError(f"the book {self._address} can keep no such value: {max(numbers):,} is over {LARGEST:,}.")
+
+
+def _whose(session: str | None) -> str:
+    """What the names of keys say of a session."""
+    return "" if session is None else text(f":session:{session}").decode()
 
 
 def _number(value: float) -> bytes:

@@ -18,8 +18,10 @@ Clock = Callable[[], float]
 
 def _redis(url: str, clock: Clock) -> Ledger:
     """On a server the machine's own clock gives way to the server's, which all machines share."""
-    from .redis import RedisLedger
-
+    try:
+        from .redis import RedisLedger
+    except ModuleNotFoundError:
+        raise ConfigurationError("a ledger on Redis needs redis-py: pip install 'tokmagic[redis]'.") from None
     return RedisLedger(url, clock=None if clock is time.time else clock)
 
 

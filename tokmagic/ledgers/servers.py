@@ -1,25 +1,32 @@
-"""The Redis server a book lies on: its address, whose password is never shown, and the scripts that run there."""
+"""The Redis server a book lies on: connections to it, and the scripts that run there.
+
+A script may be sent again when its answer was lost, for each does no harm twice; what a connection cannot do is said in
+one line, without the address's secrets. redis-py makes the connections, and hiredis packs and reads what they carry.
+"""
 
 from __future__ import annotations
 
 import os
+import ssl
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from pathlib import Path
+from typing import Any
+
+import hiredis
+from redis import Connection, ConnectionPool, SSLConnection, exceptions
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.retry import Retry
 
 from tokmagic.core.errors import ConfigurationError, LedgerError
 
-if TYPE_CHECKING:
-    from redis import ConnectionPool
+from .addresses import Address
 
-FORM = "redis://[user:password@]host[:port][/db][?prefix=name], or rediss:// for TLS"
-#: What may be asked of TLS besides, by the names redis-py has for it.
-TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 #: The scripts, each with the parts it needs besides ``base``.
 SCRIPTS = {
     "reserve": "accounts open covering queue",
@@ -30,61 +37,27 @@ SCRIPTS = {
     "begin": "accounts open covering",
     "lapsed": "",
     "still": "open",
+    "listed": "",
     "sums_of": "",
     "spanning": "",
 }
 #: Of what the scripts keep and how; a book of another version is refused.
-VERSION = 2
+VERSION = 3
 #: Seconds to wait for the server.
 PATIENCE = 10.0
 #: Seconds before a connection that was lost is tried again: what was sent may have been done, and does no harm twice.
 PAUSES = (0.0, 0.05, 0.25)
-
-
-@dataclass(frozen=True)
-class Address:
-    """Where a book lies. It shows as a URL without user and password."""
-
-    host: str
-    port: int
-    db: int
-    tls: bool
-    prefix: str
-    user: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
-    options: tuple[tuple[str, str], ...] = ()
-
-    @classmethod
-    def parse(cls, url: str) -> Address:
-        """The address a URL means.
-
-        Raises:
-            ConfigurationError: it means none. What it says is not repeated: it may hold a password.
-        """
-        try:
-            parts = urlsplit(url)
-            query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
-            port, db = parts.port or 6379, int(parts.path.strip("/") or "0")
-        except ValueError:
-            raise ConfigurationError(f"the URL of the ledger cannot be read: use {FORM}.") from None
-        prefix = query.pop("prefix", "tokmagic")
-        if unknown := sorted(query.keys() - set(TLS_OPTIONS)):
-            raise ConfigurationError(
-                f"the ledger's URL has no option {unknown[0]}: use prefix or {', '.join(TLS_OPTIONS)}."
-            )
-        user, password = (unquote(part) if part else None for part in (parts.username, parts.password))
-        tls = parts.scheme.lower() == "rediss"
-        return cls(parts.hostname or "localhost", port, db, tls, prefix, user, password, tuple(sorted(query.items())))
-
-    def __str__(self) -> str:
-        return f"{'rediss' if self.tls else 'redis'}://{self.host}:{self.port}/{self.db}"
+#: A command as it is sent. (The stub of hiredis knows words of one kind only.)
+_pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+#: A connection is not there any more, or never was.
+LOST = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
 
 
 class Server:
     """Connections to the server, safe from any thread and in a forked child; a lost one is made anew.
 
     Raises:
-        ConfigurationError: the ``redis`` package is missing.
+        ConfigurationError: a file the address names is missing.
         LedgerError: from here and from every method: the server cannot be used, and nothing has happened.
     """
 
@@ -100,8 +73,6 @@ class Server:
 
     def run(self, script: str, *parts: bytes) -> Any:
         """Run a script of ``lua/``; what it returns, texts as bytes."""
-        from redis.exceptions import NoScriptError
-
         source, digest = _script(script)
         try:
             return self._send("EVALSHA", digest, 1, self._base, *parts)
@@ -119,35 +90,23 @@ class Server:
             self._idle.pop().disconnect()
 
     def _send(self, *words: str | bytes | int) -> Any:
-        from redis import exceptions
-
         if self._closed:
             raise LedgerError(f"the book {self._address} was closed: open it again.")
-        lost = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
         try:
             for pause in PAUSES:
-                with suppress(*lost):
+                with suppress(*LOST):
                     return self._once(words)
                 time.sleep(pause)
             return self._once(words)
-        except exceptions.NoScriptError:
+        except NoScriptError:
             raise
-        except exceptions.AuthenticationError:
-            trouble = "refuses the user or the password of the URL: correct it"
-        except lost as error:
-            trouble = f"cannot be reached: see that the server runs, and try again ({type(error).__name__})"
-        except exceptions.OutOfMemoryError:
-            trouble = "has no memory left: raise the server's maxmemory"
-        except exceptions.RedisError as error:
-            trouble = f"cannot be used ({str(error).splitlines()[0]}): see that the server is Redis 6 or newer"
-        raise LedgerError(f"the book {self._address} {trouble}.")
+        except (RedisError, OSError) as error:
+            raise LedgerError(f"the book {self._address} {_trouble(error)}.") from None
 
     def _once(self, words: tuple[str | bytes | int, ...]) -> Any:
-        from redis.exceptions import ResponseError
-
         connection = self._connection()
         try:
-            connection.send_command(*words)
+            connection.send_packed_command((_pack(words),), check_health=False)
             answer = connection.read_response()
         except ResponseError:
             self._idle.append(connection)
@@ -188,13 +147,10 @@ class Server:
 
 
 def _pool(address: Address) -> ConnectionPool:
-    try:
-        from redis import Connection, ConnectionPool, SSLConnection
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-    except ModuleNotFoundError:
-        raise ConfigurationError("a ledger on Redis needs redis-py: pip install 'tokmagic[redis]'.") from None
-    tls: dict[str, Any] = dict(address.options) if address.tls else {}
+    for name, path in address.options:
+        if not Path(path).is_file():
+            raise ConfigurationError(f"the ledger's URL names {path} as its {name}, and there is no such file.")
+    tls: dict[str, Any] = {"ssl_cert_reqs": "required", "ssl_check_hostname": True, **dict(address.options)}
     return ConnectionPool(
         connection_class=SSLConnection if address.tls else Connection,
         host=address.host,
@@ -206,8 +162,30 @@ def _pool(address: Address) -> ConnectionPool:
         socket_timeout=PATIENCE,
         socket_connect_timeout=PATIENCE,
         retry=Retry(NoBackoff(), 0),
-        **tls,
+        **(tls if address.tls else {}),
     )
+
+
+def _trouble(error: Exception) -> str:
+    """What the server did, and the way out."""
+    unsafe = error.__context__
+    if isinstance(unsafe, ssl.SSLCertVerificationError):
+        return (
+            f"shows a certificate that is not trusted ({unsafe.verify_message}): use the host name it is for, and "
+            "where its CA is one of your own, name that in the URL: ?ssl_ca_certs=/path/to/ca.pem"
+        )
+    if isinstance(unsafe, ssl.SSLError):
+        return (
+            f"cannot be talked to over TLS ({unsafe.reason}): use its TLS port, and where it asks for a certificate, "
+            "name yours in the URL: ?ssl_certfile=/path/to/cert.pem&ssl_keyfile=/path/to/key.pem"
+        )
+    if isinstance(error, exceptions.AuthenticationError):
+        return "refuses the user or the password of the URL: correct it"
+    if isinstance(error, LOST):
+        return f"cannot be reached: see that the server runs, and try again ({type(error).__name__})"
+    if isinstance(error, exceptions.OutOfMemoryError):
+        return "has no memory left: raise the server's maxmemory"
+    return f"cannot be used ({str(error).splitlines()[0]}): see that the server is Redis 6 or newer"
 
 
 @cache

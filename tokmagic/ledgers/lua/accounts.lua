@@ -1,12 +1,13 @@
--- Accounts, by key: numbers packed as doubles, then the models a limit is for. Each is read once and written once by a
--- script. In the same hash, by scope: the keys of its accounts, each with the end of its window.
-local WAITS, UNIT, AMOUNT, SECONDS, SINCE, UNTIL, PLAY, SPENT, HELD, ROOM, AT, MODELS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
-local STATE = '<ddddddddddd'
+-- Accounts, by key, packed as doubles. A budget is what is spent and held. A bucket is its room, the time up to which it
+-- is refilled, its amount, and the seconds that refill it, which are 0 for a budget. Each is read once and written once
+-- by a script.
+local SPENT, HELD = 1, 2
+local ROOM, AT, AMOUNT, SECONDS = 1, 2, 3, 4
+local STATE = '<dddd'
 local states, changed = {}, {}
 
 local function read_account(key, packed)
   local state = {struct.unpack(STATE, packed)}
-  state[MODELS] = packed:sub(89)
   states[key] = state
   return state
 end
@@ -22,7 +23,7 @@ local function write_accounts()
   local fields, n = {}, 0
   for key in pairs(changed) do
     local state = states[key]
-    fields[n + 1], fields[n + 2] = key, struct.pack(STATE, unpack(state, 1, AT)) .. state[MODELS]
+    fields[n + 1], fields[n + 2] = key, struct.pack(STATE, state[1], state[2], state[3], state[4])
     n = n + 2
   end
   if n > 0 then call('HSET', P .. 'a', unpack(fields)) end

@@ -20,6 +20,10 @@ local function covers(models, model)
   return model:lower():find(table.concat(pattern) .. '$') ~= nil
 end
 
-local function within(state, at, play, model)
-  return at >= state[SINCE] and at < state[UNTIL] and play == state[PLAY] and covers(state[MODELS], model)
+-- What of an account tells which calls it counts: unit, since, until and play as doubles, then the models.
+local FACTS, MODELS_AT = '<dddd', 33
+
+local function within(facts, at, play, model)
+  local _, since, ending, plays = struct.unpack(FACTS, facts)
+  return at >= since and at < ending and play == plays and covers(facts:sub(MODELS_AT), model)
 end

@@ -17,6 +17,6 @@ local function keep(first, now)
     local key = ARGV[i]
     if not states[key] then read_accounts({key}) end
     local state = states[key]
-    if state then set_room(key, math.min(refilled(state, now), tonumber(ARGV[i + 1])), now) end
+    if state and state[SECONDS] > 0 then set_room(key, math.min(refilled(state, now), tonumber(ARGV[i + 1])), now) end
   end
 end

@@ -1,31 +1,27 @@
--- An open entry, packed: how many accounts it stands on, its state, number and time; of each account its ceiling, its
--- expected use and how long its key is; then the keys, and what it added to the sums where it is not held any more.
+-- An open entry: its state, its number, its time, and what it added to the sums where it is not held any more; then, for
+-- each account it stands on, the key, the unit, its ceiling and its expected use.
 local HOLDING, UNSETTLED = 0, 1
-local STATE_OF, NUMBER, TIME, STANDING = 2, 3, 4, 5
+local STATE_OF, NUMBER, TIME, ADDED, STANDING, PER_STANDING = 1, 2, 3, 4, 5, 4
 
 local function open_entry(id)
   local packed = call('HGET', P .. 'o', id)
-  if not packed then return end
-  local many = struct.unpack('<d', packed)
-  local stop = 32 + 24 * many
-  local record, keys = numbers(packed:sub(1, stop)), {}
-  for i = 1, many do
-    local length = record[STANDING + 3 * i - 1]
-    keys[i] = packed:sub(stop + 1, stop + length)
-    stop = stop + length
-  end
-  record.keys, record.added = keys, packed:sub(stop + 1)
-  return record
+  return packed and cmsgpack.unpack(packed)
 end
 
-local function stand(record, key, ceiling, expected)
-  local keys, n = record.keys, #record
-  keys[#keys + 1] = key
-  record[1] = #keys
-  record[n + 1], record[n + 2], record[n + 3] = ceiling, expected, #key
+local function write_open(id, record) call('HSET', P .. 'o', id, cmsgpack.pack(record)) end
+
+-- Let an entry stand on an account; an unknown price counts for nothing there.
+local function stand(record, key, unit, ceiling, expected)
+  local n = #record
+  if ceiling ~= ceiling then ceiling = 0 end
+  if expected ~= expected then expected = 0 end
+  record[n + 1], record[n + 2], record[n + 3], record[n + 4] = key, unit, ceiling, expected
+  return ceiling, expected
 end
 
-local function write_open(id, record)
-  local packed = struct.pack('<' .. ('d'):rep(#record), unpack(record))
-  call('HSET', P .. 'o', id, packed .. table.concat(record.keys) .. record.added)
+-- The keys of the accounts it stands on.
+local function stood_on(record)
+  local keys = {}
+  for i = STANDING, #record, PER_STANDING do keys[#keys + 1] = record[i] end
+  return keys
 end

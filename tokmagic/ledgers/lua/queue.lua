@@ -22,7 +22,7 @@ end
 
 -- What is spent, held, room and ahead of an account whose state this is.
 local function standing(key, state, amount, places, ticket, now)
-  if state[WAITS] == 0 then return state[SPENT], state[HELD], 0, 0 end
+  if state[SECONDS] == 0 then return state[SPENT], state[HELD], 0, 0 end
   state[AMOUNT] = amount
   local room = refilled(state, now)
   if now < state[AT] then set_room(key, room, now) end
