@@ -118,6 +118,8 @@ async def _ended(
     results: dict[str, tuple[ToolResult, tuple[Cut, ...]]],
 ) -> None:
     """End what still runs; a tool that had returned by then is heard all the same."""
+    if all(id in results for id in tasks):
+        return
     with CancelScope(shield=True):
         if any(not task.done() for task in tasks.values()):
             await asyncio.wait(tasks.values(), timeout=MOMENT)

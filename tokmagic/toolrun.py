@@ -175,9 +175,11 @@ class ToolRun:
         reason: StopReason = reply.stop_reason
         if len(self.replies) + 1 >= self._rules.max_iterations and self._wants_more(reply):
             reason = "iterations"
-        receipt = replace(reply.receipt, stop_reason=reason, cuts=(*reply.receipt.cuts, *cuts))
-        self.reply = replace(reply, receipt=receipt)
-        self.replies.append(self.reply)
+        if cuts or reason != reply.stop_reason:
+            receipt = replace(reply.receipt, stop_reason=reason, cuts=(*reply.receipt.cuts, *cuts))
+            reply = replace(reply, receipt=receipt)
+        self.reply = reply
+        self.replies.append(reply)
         return self.reply
 
     def typed(self) -> Reply | None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import anthropic
 
@@ -65,19 +65,28 @@ def run() -> None:
 
 
 def turns(client: Client, sdk: anthropic.Anthropic) -> None:
-    """A run of so many turns by each runner, and the same calls in a loop by hand."""
+    """A run of so many turns by each runner, and the same calls in a loop by hand, in turn."""
     ways = (lambda: ours(client), lambda: by_hand(client), lambda: theirs(sdk), lambda: theirs_by_hand(sdk))
     for way in ways:
         way()
-    rounds = [[timed(way) / TURNS for way in ways] for _ in range(ROUNDS)]
+    rounds = [[timed(way) for way in ways] for _ in range(ROUNDS)]
     run, hand, sdk_run, sdk_hand = ([way[place] for way in rounds] for place in range(4))
-    added = [one - other for one, other in zip(run, hand, strict=True)]
-    sdk_added = [one - other for one, other in zip(sdk_run, sdk_hand, strict=True)]
-    print(f"a turn of client.run_tools:      {spread(run, ms)}; the same calls by hand {spread(hand, ms)}")
-    print(f"       anthropic's tool_runner:  {spread(sdk_run, ms)}; the same calls by hand {spread(sdk_hand, ms)}")
-    print(f"       added by the runner:      {ms(median(added))} a turn, the SDK's adds {ms(median(sdk_added))}")
+    print(f"a turn of client.run_tools:       {told(run)}; the same calls by hand {told(hand)}")
+    print(f"       anthropic's tool_runner:   {told(sdk_run)}; the same calls by hand {told(sdk_hand)}")
     print(f"       turn with runner / by hand: {times(ratio(run, hand))}, the SDK's {times(ratio(sdk_run, sdk_hand))}")
     print(f"       turn in the book / the SDK's without one: {times(ratio(run, sdk_run))}")
+    own, sdks = least(run) - least(hand), least(sdk_run) - least(sdk_hand)
+    print(f"       processor time, least of {ROUNDS}: {ms(least(run))}, by hand {ms(least(hand))};", end=" ")
+    print(f"the SDK's {ms(least(sdk_run))}, {ms(least(sdk_hand))}")
+    print(f"       added by the runner: {ms(own)} a turn, by the SDK's {ms(sdks)}: {times(own / sdks)}")
+
+
+def told(way: list[Took]) -> str:
+    return spread([took.wall for took in way], ms)
+
+
+def least(way: list[Took]) -> float:
+    return min(took.processor for took in way)
 
 
 def ours(client: Client) -> None:
@@ -85,11 +94,11 @@ def ours(client: Client) -> None:
 
 
 def by_hand(client: Client) -> None:
-    """The same calls without a runner."""
-    said = [user(PROMPT)]
-    while (reply := client.send(said, tools=OFFERED, stream=False)).tool_calls:
-        results = tuple(ToolResult(call.id, (Text(add(**json.loads(call.arguments))),)) for call in reply.tool_calls)
-        said += [reply.message, Message("user", results)]
+    """The same calls without a runner, in a thread as the runner makes them."""
+    thread, said = client.conversation(), user(PROMPT)
+    while (reply := client.send(said, tools=OFFERED, stream=False, thread=thread)).tool_calls:
+        results = (ToolResult(call.id, (Text(add(**json.loads(call.arguments))),)) for call in reply.tool_calls)
+        said = Message("user", tuple(results))
 
 
 def theirs(sdk: anthropic.Anthropic) -> None:
@@ -108,14 +117,21 @@ def theirs_by_hand(sdk: anthropic.Anthropic) -> None:
         messages += [{"role": "assistant", "content": reply.content}, {"role": "user", "content": results}]
 
 
-def timed(way: Callable[[], None]) -> float:
-    began = time.perf_counter()
+class Took(NamedTuple):
+    """Seconds of one turn: on the wall's clock, and of this process's processor time."""
+
+    wall: float
+    processor: float
+
+
+def timed(way: Callable[[], None]) -> Took:
+    began, used = time.perf_counter(), time.process_time()
     way()
-    return time.perf_counter() - began
+    return Took((time.perf_counter() - began) / TURNS, (time.process_time() - used) / TURNS)
 
 
-def ratio(ours: list[float], other: list[float]) -> float:
-    return median(one / two for one, two in zip(ours, other, strict=True))
+def ratio(ours: list[Took], other: list[Took]) -> float:
+    return median(one.wall / two.wall for one, two in zip(ours, other, strict=True))
 
 
 if __name__ == "__main__":

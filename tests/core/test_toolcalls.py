@@ -57,6 +57,13 @@ def test_calls_of_earlier_turns_are_left_for_good() -> None:
     assert last_calls([user("Look.")]) == ()
 
 
+def test_the_calls_of_the_last_answer_are_those_that_are_open_in_the_whole_history() -> None:
+    for seed in range(200):
+        messages = some_history(random.Random(seed))  # noqa: S311
+        last = max(place for place, message in enumerate(messages) if message.role == "assistant")
+        assert last_calls(messages) == tuple(call for place, call in open_calls(messages) if place == last)
+
+
 def answered(*ids: str) -> list[Message]:
     return [Message("user", tuple(not_run([ToolCall(id, "look") for id in ids], "the turn ended before it.")))]
 

@@ -39,7 +39,7 @@ def open_calls(messages: Iterable[Message]) -> list[tuple[int, ToolCall]]:
         for part in message.parts:
             if isinstance(part, ToolCall):
                 found.append((place, part))
-            elif isinstance(part, ToolResult):
+            elif isinstance(part, ToolResult) and found:
                 asked = next((call for call in reversed(found) if call[1].id == part.call_id), None)
                 found = [call for call in found if call is not asked]
     return found
@@ -47,8 +47,8 @@ def open_calls(messages: Iterable[Message]) -> list[tuple[int, ToolCall]]:
 
 def last_calls(messages: Sequence[Message]) -> tuple[ToolCall, ...]:
     """The open calls of the last answer, each id once; those of earlier answers were left for good."""
-    last = max((place for place, message in enumerate(messages) if message.role == "assistant"), default=-1)
-    return tuple({call.id: call for place, call in open_calls(messages) if place == last}.values())
+    since = messages[_last_answer(messages) :]
+    return tuple({call.id: call for place, call in open_calls(since) if place == 0}.values())
 
 
 def with_results(messages: Sequence[Message], results: Iterable[ToolResult]) -> list[Message]:
@@ -79,6 +79,10 @@ def closed(messages: Sequence[Message]) -> tuple[Message, ...]:
 
 def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, ...]]:
     """The history up to the last answer, and what is said behind it."""
-    answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
-    cut = answers[-1] + 1 if answers else 0
+    cut = _last_answer(messages) + 1
     return list(messages[:cut]), tuple(messages[cut:])
+
+
+def _last_answer(messages: Sequence[Message]) -> int:
+    """Where the last answer stands; -1 where there is none."""
+    return next((place for place in range(len(messages) - 1, -1, -1) if messages[place].role == "assistant"), -1)
