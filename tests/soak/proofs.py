@@ -13,6 +13,7 @@ from functools import partial
 from tests.codecs.test_mutations import damage_anew
 from tests.ledgers.kills import kill_with_redis, kill_with_sqlite
 from tests.ledgers.schedules import run_schedules
+from tests.simulation.test_pacing import pace_anew
 from tests.test_compacted_histories import compact_anew
 from tests.test_histories import fit_anew
 
@@ -39,4 +40,5 @@ PROOFS = (
     Proof("streams", 50_000, 2_500, partial(each, damage_anew), "passed for whole or were no typed error"),
     Proof("kills", 1_000, 50, kill_with_sqlite, "lost a call or undercharged it"),
     Proof("kills-redis", 1_000, 50, kill_with_redis, "lost a call or undercharged it"),
+    Proof("pacing", 200, 1, partial(each, pace_anew), "met a refusal too many, failed or left a limit unused"),
 )
