@@ -40,15 +40,15 @@ def run() -> None:
 @contextmanager
 def without_fast() -> Iterator[None]:
     """The faster counter hidden."""
-    hidden = sys.modules.get("bpe_openai")
-    sys.modules["bpe_openai"] = None  # type: ignore[assignment]
+    hidden = sys.modules.get("gigatoken")
+    sys.modules["gigatoken"] = None  # type: ignore[assignment]
     encodings.plain_count.cache_clear()
     try:
         yield
     finally:
-        del sys.modules["bpe_openai"]
+        del sys.modules["gigatoken"]
         if hidden is not None:
-            sys.modules["bpe_openai"] = hidden
+            sys.modules["gigatoken"] = hidden
         encodings.plain_count.cache_clear()
 
 
@@ -158,7 +158,7 @@ from tokmagic.tokenizers.bpe import BpeCounter
 from tokmagic.tokenizers.packed import encoding
 how, text = sys.argv[1], sys.stdin.read()
 if how != FAST:
-    sys.modules["bpe_openai"] = None
+    sys.modules["gigatoken"] = None
 count = BpeCounter(NAME)._count if how != "encode-all" else lambda text: len(encoding(NAME).encode(text))
 count(text[:100_000])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

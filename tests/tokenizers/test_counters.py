@@ -194,9 +194,9 @@ opened = []
 sys.addaudithook(lambda event, args: opened.append(event) if event.startswith(("socket.", "urllib.")) else None)
 from tokmagic.tokenizers import counter
 made = [counter(name) for name in ("o200k_base", "cl100k_base", "estimate")]
-assert sys.modules.keys().isdisjoint({"tiktoken", "bpe_openai"}), "the import loads an encoder"
+assert sys.modules.keys().isdisjoint({"tiktoken", "gigatoken"}), "the import loads an encoder"
 assert [one.count("Hello, world <|endoftext|>") for one in made] == [10, 9, 7]
-assert "tiktoken" in sys.modules or "bpe_openai" in sys.modules
+assert "tiktoken" in sys.modules or "gigatoken" in sys.modules
 print("opened", opened)
 """
 

@@ -38,7 +38,7 @@ def reference(name):
 @pytest.mark.parametrize("speed", ["vendored", "fast"])
 def test_counts_are_tiktokens(name, reference, speed, monkeypatch):
     if speed == "vendored":
-        monkeypatch.setitem(sys.modules, "bpe_openai", None)
+        monkeypatch.setitem(sys.modules, "gigatoken", None)
     encodings.plain_count.cache_clear()
     ours = BpeCounter(name)
     wrong = [
@@ -49,11 +49,29 @@ def test_counts_are_tiktokens(name, reference, speed, monkeypatch):
 
 
 def test_the_fast_counter_is_used_where_it_is_installed_and_knows_the_encoding(monkeypatch):
-    assert fast_count("o200k_base")("Hello, world") == 3
-    assert fast_count("o200k_base")("a\ud800") == counter("o200k_base").count("a\ufffd")
-    assert fast_count("tekken") is None
-    monkeypatch.setitem(sys.modules, "bpe_openai", None)
-    assert fast_count("o200k_base") is None
+    count = fast_count("o200k_base", unasked)
+    assert count("Hello, world") == 3
+    assert count("a\ud800") == counter("o200k_base").count("a\ufffd")
+    assert fast_count("tekken", unasked) is None
+    monkeypatch.setitem(sys.modules, "gigatoken", None)
+    assert fast_count("o200k_base", unasked) is None
+
+
+def test_the_fast_counter_knows_every_character_for_what_the_publishers_does(name):
+    theirs = encodings.encoding(name)
+    count = fast_count(name, lambda text: len(theirs.encode_ordinary(text)))
+    step = share(1, 64)
+    seen = [chr(code) for code in range(0, 0x110000, step) if not 0xD800 <= code < 0xE000]
+    assert [one for one in seen if count(beside(one)) != len(theirs.encode_ordinary(beside(one)))] == []
+
+
+def unasked(text):
+    raise AssertionError(text)
+
+
+def beside(one):
+    """A character beside all that a pattern tells from it."""
+    return f"a{one}b {one}1{one}\n{one}A{one}aB{one}'s {one}{one} {one}. {one}/{one} 12{one}34{one}  {one}"
 
 
 def test_counts_are_those_of_mistrals_own_tokenizer():

@@ -23,6 +23,7 @@ from tokmagic.core.counters import PLAIN_CHAT, Chat, Threads
 from .encodings import begun, encoding, pattern, plain_count
 from .memory import CountMemory
 from .seams import seams
+from .utf8 import as_utf8
 from .windows import PieceCounter
 
 #: Characters encoded at once, about; up to twice as many if the next seam is far. More gains no speed.
@@ -140,11 +141,3 @@ def _digits_of_a_token(name: str) -> int:
 @cache
 def _pieces(name: str) -> regex.Pattern[str]:
     return regex.compile(pattern(name))
-
-
-def as_utf8(text: str) -> bytes:
-    """The bytes of a text; lone surrogates become U+FFFD, pairs the character they stand for."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()

@@ -59,7 +59,11 @@ def encoding(name: str) -> tiktoken.Encoding:
 @cache
 def plain_count(name: str) -> Callable[[str], int]:
     """What counts the tokens of a text of moderate length: the fast counter where it is installed."""
-    return fast_count(name) or (lambda text: len(encoding(name).encode_ordinary(text)))
+
+    def vendored(text: str) -> int:
+        return len(encoding(name).encode_ordinary(text))
+
+    return fast_count(name, vendored) or vendored
 
 
 @cache

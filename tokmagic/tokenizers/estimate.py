@@ -11,7 +11,7 @@ import string
 
 from tokmagic.core.counters import PLAIN_CHAT, Threads
 
-from .bpe import as_utf8
+from .utf8 import as_utf8
 
 #: Thousandths of a token for each byte of a kind. Beyond ASCII a character weighs by its first byte alone.
 WEIGHTS: tuple[tuple[int, bytes], ...] = (

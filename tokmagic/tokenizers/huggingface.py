@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from tokmagic.core.counters import PLAIN_CHAT, Chat, Threads
 from tokmagic.core.errors import ConfigurationError
 
-from .bpe import as_utf8
 from .memory import CountMemory
+from .utf8 import as_utf8
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -94,11 +94,19 @@ def encoding(name: str) -> tiktoken.Encoding:
 def _built(name: str) -> tiktoken.Encoding:
     import tiktoken
 
-    tokens = unpack(_content(name))
-    ranks = {token: rank for rank, token in enumerate(tokens)}
+    ranks = {token: rank for rank, token in enumerate(tokens_of(name))}
     return tiktoken.Encoding(
         f"tokmagic/{name}", pat_str=VOCABULARIES[name].pattern, mergeable_ranks=ranks, special_tokens={}
     )
+
+
+def tokens_of(name: str) -> list[bytes]:
+    """The tokens of a vocabulary in order of rank.
+
+    Raises:
+        ConfigurationError: the packed file is missing or damaged.
+    """
+    return unpack(_content(name))
 
 
 def _content(name: str) -> bytes:
