@@ -13,7 +13,7 @@ import pytest
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, LedgerError
 from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
 from tokmagic.ledgers.sqlite import SQLiteLedger
-from tokmagic.mailbox import Mailbox
+from tokmagic.mailbox import Errand, Mailbox
 from tokmagic.sync import Client
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
@@ -176,6 +176,34 @@ def test_a_mailbox_raises_its_error_after_its_last_event():
     assert box.take() == TextDelta("a")
     with pytest.raises(ValueError, match="broken"):
         box.take()
+
+
+def test_a_mailbox_nobody_reads_keeps_errands_and_its_end_only():
+    box, done = Mailbox(), []
+    box.leave_unread()
+    for event in (TextDelta("a"), Errand(lambda: done.append(1)), Started()):
+        box.put(event)
+    assert box.ready(0.0)
+    box.take().run()
+    assert done == [1]
+    assert not box.ready(0.0)
+    box.end(ValueError("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        box.take()
+
+
+def test_a_stream_can_be_left_to_its_end(parts):
+    with Client("demo/claude", parts=parts).stream(PROMPT) as stream:
+        stream.until_done()
+    assert "sea" in stream.reply.text
+
+
+def test_a_stream_that_is_stopped_before_it_began_ends(parts):
+    client = Client("demo/claude", parts=parts)
+    for _ in range(50):
+        with client.stream(PROMPT) as stream:
+            pass
+    assert stream.reply is None or stream.reply.stopped
 
 
 def test_a_process_that_ends_settles_its_running_call_and_does_not_hang(tmp_path):

@@ -183,9 +183,10 @@ def safe_limits(model: str | None = None) -> SafeLimits:
 def _note(parts: Parts, model: Model) -> str:
     """What replies taught about the model's tokens; a book that cannot be read taught nothing."""
     try:
-        return parts.learning.calibration(model)
+        parts.learning.look()
     except LedgerError:
         return ""
+    return parts.learning.calibration(model)
 
 
 def _counter(name: str | None) -> Counter:

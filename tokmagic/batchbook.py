@@ -172,6 +172,7 @@ class BatchBook:
 
     def _row(self, number: int) -> _Row:
         wishes = wishes_of(self._options, self._parts.settings.max_tokens)
+        self._parts.learning.look()
         calibration = self._parts.learning.calibration(self.model)
         plan = plan_call(self.model, self._asked[number], wishes, self._parts.counter(self.model), calibration)
         cell, notebook = self._options.get("cell", ""), self._options.get("notebook", "")

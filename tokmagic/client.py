@@ -237,6 +237,7 @@ class AsyncClient:
         parts, model = self.parts, self._model(self.options)
         now = parts.now()
         scopes = parts.scopes(model, "")
+        parts.learning.look()
         known = parts.learning.limits(model, scopes["key"])
         accounts = accounts_for([*self.limits, *known], model, scopes, now)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()

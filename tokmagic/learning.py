@@ -1,7 +1,8 @@
 """What replies taught, as calls read and add to it: the notes of the book, kept at hand for a few seconds.
 
-The notes are shared by all kernels. Reading them for every call would cost a transaction each, so they are read anew
-only when they are ``FRESH`` seconds old; what this process learns itself it knows at once.
+The notes are shared by all kernels. Reading them for every call would cost a transaction each, so ``look`` reads them
+anew only when they are ``FRESH`` seconds old; what this process learns itself it knows at once. Everything else that
+only tells what is known tells it of the notes at hand, and takes no time.
 """
 
 from __future__ import annotations
@@ -39,6 +40,19 @@ class Learning:
         self._notes: dict[str, str] = {}
         self._read_at = float("-inf")
 
+    @property
+    def fresh(self) -> bool:
+        """Whether the notes at hand need no other look."""
+        return 0 <= self._clock() - self._read_at < FRESH
+
+    def look(self) -> None:
+        """Read the notes anew if they are old; that asks the book."""
+        with self._lock:
+            if not self.fresh:
+                now = self._clock()
+                self._notes = self._ledger().recall("")
+                self._read_at = now
+
     def calibration(self, model: Model) -> str:
         """The note about the model's tokens."""
         return self._note(calibration.note_name(model.name))
@@ -52,21 +66,15 @@ class Learning:
         note = self._note(learned.note_name(key, model.name))
         return learned.known_limits(model, learned.limits_of(note, model.name, self._clock()))
 
-    def limits_at_hand(self, model: Model, key: str) -> tuple[Limit, ...]:
-        """The same by the last look at the notes; takes no time."""
-        note = self._notes.get(learned.note_name(key, model.name), "")
-        return learned.known_limits(model, learned.limits_of(note, model.name, self._clock()))
-
     def is_news(self, model: Model, key: str, states: Sequence[RateState]) -> bool:
-        """Whether a limit that is stated differs from what is known of it at hand."""
-        amounts = {limit.unit: limit.amount for limit in self.limits_at_hand(model, key)} if states else {}
+        """Whether a limit that is stated differs from what is known of it."""
+        amounts = {limit.unit: limit.amount for limit in self.limits(model, key)} if states else {}
         return any(state.limit is not None and amounts.get(state.unit) != state.limit for state in states)
 
     def stated(self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account]) -> bool:
         """Whether what a reply states of its limits is news; then it is kept at once, for the calls that wait."""
         found = learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, self._clock())
-        amounts = {limit.unit: limit.amount for limit in self.limits(plan.model, entry.key)}
-        news = any(state.limit is not None and amounts.get(state.unit) != state.limit for state in states)
+        news = self.is_news(plan.model, entry.key, states)
         if news:
             self._ledger().learn(found)
             self._take(found)
@@ -96,12 +104,7 @@ class Learning:
             self._read_at = float("-inf")
 
     def _note(self, name: str) -> str:
-        with self._lock:
-            now = self._clock()
-            if not 0 <= now - self._read_at < FRESH:
-                self._notes = self._ledger().recall("")
-                self._read_at = now
-            return self._notes.get(name, "")
+        return self._notes.get(name, "")
 
     def _take(self, lessons: Lessons) -> None:
         with self._lock:

@@ -40,12 +40,15 @@ class Mailbox:
     def __init__(self) -> None:
         self._ready = threading.Condition()
         self._events: deque[Event | Errand] = deque()
+        self._unread = False
         self._ended = False
         self._error: BaseException | None = None
 
     def put(self, event: Event | Errand) -> None:
         """Add an event."""
         with self._ready:
+            if self._unread and not isinstance(event, Errand):
+                return
             last = self._events[-1] if self._events else None
             if isinstance(event, TextDelta) and isinstance(last, TextDelta):
                 self._events[-1] = TextDelta(last.text + event.text)
@@ -60,6 +63,11 @@ class Mailbox:
         errand = Errand(act)
         self.put(errand)
         return await asyncio.wrap_future(errand.done)
+
+    def leave_unread(self) -> None:
+        """Nobody looks at the events: from now on only errands and the end wake the reader."""
+        with self._ready:
+            self._unread = True
 
     def end(self, error: BaseException | None) -> None:
         """No more will come; ``error`` is raised to the reader after the last event."""
@@ -81,6 +89,11 @@ class Mailbox:
             if error is not None:
                 raise error
             return None
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more will come."""
+        return self._ended
 
     def close(self) -> None:
         """Wait until no more will come, and drop what nobody took; an error nobody took is raised."""

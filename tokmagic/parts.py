@@ -70,6 +70,8 @@ class Parts:
         self.epoch = uuid.uuid4().hex[:12]
         self.gauge = Gauge(self.epoch, clock)
         self.learning = Learning(lambda: self.ledger, clock)
+        #: Names of models that calls were planned for: what that takes has been read.
+        self.planned: set[str] = set()
         self._lock = threading.RLock()
         self._book_lock = threading.Lock()
         self._notice_said = False

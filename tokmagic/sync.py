@@ -6,18 +6,13 @@ until that is settled, and raises ``Interrupted`` with what had arrived.
 
 from __future__ import annotations
 
-import atexit
-import os
-import threading
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-import anyio
-from anyio.from_thread import BlockingPortal
-
+from tokmagic.background import loop, portal
 from tokmagic.batch import Batch
 from tokmagic.client import AsyncClient, Prompt
 from tokmagic.conversation import Conversation
@@ -46,7 +41,8 @@ class Stream:
     def __init__(self, stream: AsyncStream) -> None:
         self._stream = stream
         self._mailbox = Mailbox()
-        self._future: Future[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def reply(self) -> Reply | None:
@@ -54,7 +50,8 @@ class Stream:
         return self._stream.reply
 
     def __enter__(self) -> Self:
-        self._future = portal().start_task_soon(self._pump)
+        self._loop = loop()
+        self._loop.call_soon_threadsafe(self._begin)
         return self
 
     def __exit__(
@@ -83,25 +80,37 @@ class Stream:
             else:
                 return
 
+    def until_done(self) -> None:
+        """Go on to the end without looking at the events."""
+        self._mailbox.leave_unread()
+        for _ in self:
+            pass
+
     async def do(self, act: Callable[[], Any]) -> Any:
         """From the event loop: let the thread that reads the events do something, and wait for that."""
         return await self._mailbox.do(act)
 
     def _stop(self) -> None:
-        if self._future is not None:
-            self._future.cancel()
+        if self._loop is not None:
+            if not self._mailbox.ended:
+                self._loop.call_soon_threadsafe(self._cancel)
             self._mailbox.close()
 
+    def _begin(self) -> None:
+        self._task = asyncio.create_task(self._pump())
+        self._task.add_done_callback(self._end)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._mailbox.end(None if task.cancelled() else task.exception())
+
     async def _pump(self) -> None:
-        error: BaseException | None = None
-        try:
-            async with self._stream as events:
-                async for event in events:
-                    self._mailbox.put(event)
-        except Exception as failure:  # noqa: BLE001 - carried to the caller's thread and raised there
-            error = failure
-        finally:
-            self._mailbox.end(error)
+        async with self._stream as events:
+            async for event in events:
+                self._mailbox.put(event)
 
     def _epitaph(self) -> str:
         if self.reply is None:
@@ -160,9 +169,8 @@ class ToolRunner(RunState):
 
     def _drain(self, stream: Stream) -> None:
         try:
-            with stream as events:
-                for _ in events:
-                    pass
+            with stream:
+                stream.until_done()
         except Interrupted as stopped:
             raise Interrupted(str(stopped), stopped.reply or self._run.stopped()) from None
 
@@ -196,12 +204,11 @@ class Client:
             TokmagicError: nothing was sent that is not in the book.
             Interrupted: stopped by hand, with what had arrived.
         """
-        with self.stream(prompt, **options) as events:
-            for _ in events:
-                pass
-        if events.reply is None:
+        with self.stream(prompt, **options) as stream:
+            stream.until_done()
+        if stream.reply is None:
             raise StreamBroken("The call ended without a reply.")
-        return events.reply
+        return stream.reply
 
     def run_tools(self, prompt: Prompt, **options: Unpack[ToolOptions]) -> ToolRunner:
         """A run in which the tools that the model calls are run, until it is done; see ``AsyncClient.run_tools``."""
@@ -235,9 +242,8 @@ class Client:
     def compact(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> bool:
         """Replace the thread's earlier turns by a summary; whether that was done. See ``AsyncClient.compacting``."""
         before = len(thread.compactions)
-        with self.compacting(thread, focus, **options) as events:
-            for _ in events:
-                pass
+        with self.compacting(thread, focus, **options) as stream:
+            stream.until_done()
         return len(thread.compactions) > before
 
     def conversation(self, name: str = "") -> Conversation:
@@ -260,37 +266,3 @@ class Client:
     def history(self, most: int = 20) -> tuple[Entry, ...]:
         """The newest entries of the book, the newest first."""
         return self._client.history(most)
-
-
-_portals: dict[int, BlockingPortal] = {}
-_portal_lock = threading.Lock()
-#: Seconds a process that ends waits until its running calls are settled.
-FAREWELL = 5.0
-
-
-def portal() -> BlockingPortal:
-    """The loop's thread of this process, started on first use; a forked child starts its own."""
-    with _portal_lock:
-        if os.getpid() not in _portals:
-            _portals[os.getpid()] = _start_portal()
-        return _portals[os.getpid()]
-
-
-def _start_portal() -> BlockingPortal:
-    ready: Future[BlockingPortal] = Future()
-
-    async def serve() -> None:
-        async with BlockingPortal() as running:
-            ready.set_result(running)
-            await running.sleep_until_stopped()
-
-    thread = threading.Thread(target=anyio.run, args=(serve,), name="tokmagic", daemon=True)
-    thread.start()
-    atexit.register(_stop_portal, os.getpid(), ready.result(), thread)
-    return ready.result()
-
-
-def _stop_portal(process: int, running: BlockingPortal, thread: threading.Thread) -> None:
-    if process == os.getpid():
-        running.call(running.stop, True)
-        thread.join(FAREWELL)

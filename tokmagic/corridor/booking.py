@@ -63,6 +63,7 @@ class Booking:
         levels: those the last attempt was admitted to, as they were before.
         said: how its reader was told last that the answer is shorter than was asked for.
         tab: what its limits per call count; other calls that are made for the same one share it.
+        who: makes it, scope by scope, by the models that were asked.
     """
 
     parts: Parts
@@ -80,6 +81,7 @@ class Booking:
     levels: tuple[Level, ...] = ()
     said: str = ""
     tab: Tab = field(default_factory=Tab)
+    who: dict[str, dict[Scope, str]] = field(default_factory=dict)
 
     def entry(self, plan: CallPlan, attempt: int) -> Entry:
         """A new line of the book for an attempt at the plan, charged by what is known now."""
@@ -141,7 +143,7 @@ class Booking:
 
     def limits_known(self, plan: CallPlan) -> bool:
         """Whether anything is known of the provider's own limits, as of the last look."""
-        return bool(self.parts.learning.limits_at_hand(plan.model, self._scopes(plan)["key"]))
+        return bool(self.parts.learning.limits(plan.model, self._scopes(plan)["key"]))
 
     def has_news(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> bool:
         """Whether the start of the reply says what the book does not know: see ``started`` and ``revise``."""
@@ -215,20 +217,25 @@ class Booking:
 
     def _expected(self, plan: CallPlan) -> Amounts:
         tokens, protocol = plan.input_tokens, plan.model.protocol
-        typical = self.parts.learning.typical(plan.model)
+        accounts, typical = self._accounts(plan), self.parts.learning.typical(plan.model)
         use = expected_use(protocol, int(tokens), tokens.margin, plan.request.max_tokens, typical)
         for _ in range(self.refusals):
             use = after_refusal(use)
-        return within(use, int(tokens), self._accounts(plan), protocol)
+        return within(use, int(tokens), accounts, protocol)
 
     def _accounts(self, plan: CallPlan) -> tuple[Account, ...]:
+        self.parts.learning.look()
         scopes = self._scopes(plan)
         known = self.parts.learning.limits(plan.model, scopes["key"])
         return accounts_for([*self.limits, *known], plan.model, scopes, self.parts.now())
 
     def _scopes(self, plan: CallPlan) -> dict[Scope, str]:
-        scopes = self.parts.scopes(plan.model, self.notebook)
-        return {**scopes, "key": self.key or scopes["key"]}
+        """Who calls; the key is looked up once for each model that is asked."""
+        name = plan.model.name
+        if name not in self.who:
+            scopes = self.parts.scopes(plan.model, self.notebook)
+            self.who[name] = {**scopes, "key": self.key or scopes["key"]}
+        return self.who[name]
 
 
 def _rates(plan: CallPlan, started: Started) -> tuple[RateState, ...]:

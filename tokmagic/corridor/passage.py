@@ -12,15 +12,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
-from typing import TypeAlias
 
 import anyio
-from anyio import to_thread
 
-from tokmagic.core.asking import PROVIDER
 from tokmagic.core.book import Kind
 from tokmagic.core.bounds import open_ends, require_bounds
-from tokmagic.core.counters import Counter
 from tokmagic.core.errors import (
     BudgetExceeded,
     MissingKey,
@@ -31,30 +27,27 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import Completed, Event, Notice, Planned, Retrying, TextDelta, Truncated
 from tokmagic.core.limits import Limit
-from tokmagic.core.messages import Message, Request
-from tokmagic.core.models import Model
+from tokmagic.core.messages import Message
 from tokmagic.core.money import Cost
-from tokmagic.core.planning import CallPlan, Wishes, doubtful, plan_call
+from tokmagic.core.planning import CallPlan
 from tokmagic.core.receipts import receipt_of
 from tokmagic.core.replays import replayed
 from tokmagic.core.replies import Cut, Reply
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.settling import Outcome
 from tokmagic.core.tokens import TokenCount
-from tokmagic.corridor.asking import ask_count
 from tokmagic.corridor.booking import Booking
+from tokmagic.corridor.drafting import Draft
 from tokmagic.corridor.recall import Recall
 from tokmagic.corridor.sending import Attempt
 from tokmagic.corridor.shield import to_the_end
 from tokmagic.corridor.tab import Tab
-from tokmagic.options import CallOptions, chain_of, wishes_of
+from tokmagic.options import CallOptions, chain_of
 from tokmagic.parts import Parts
 
 log = logging.getLogger("tokmagic")
 log.addHandler(logging.NullHandler())
 
-#: What a plan is made of; see ``plan_call``.
-Said: TypeAlias = tuple[Model, tuple[Message, ...], Wishes, Counter, str]
 #: Failures of one model after which the next one of a chain is asked.
 FINAL = (ProviderError, MissingKey, BudgetExceeded, RequestTooLarge)
 
@@ -100,9 +93,9 @@ class Passage:
         self.reply: Reply | None = None
         self._parts = parts
         self._options = options
-        self._messages = messages
         self._turns = turns
         self._names = chain_of(options)
+        self._draft = Draft(parts, options, messages)
         self._recall = Recall(parts, options, messages, self._names)
         self._recalled: Reply | None = None
         self._instead_of: list[str] = []
@@ -148,7 +141,7 @@ class Passage:
 
     def quote(self) -> Quote:
         """The plan for the first model and what the limits would say to it now; a kept answer is free."""
-        plan, kept = plan_call(*self._said(self._names[0])), self._recall.find()
+        plan, kept = self._draft.now(self._names[0]), self._recall.find()
         most = plan.charge.ceiling.nanousd
         return Quote(
             model=plan.model.name,
@@ -191,7 +184,7 @@ class Passage:
                 return
 
     async def _call(self, name: str | None) -> AsyncGenerator[Event]:
-        self._plan = plan = await self._planned(name)
+        self._plan = plan = await self._draft.plan(name)
         self._parts.require_key(plan.model)
         require_bounds(open_ends(plan.request), self._booking.limits, plan.model.name)
         for opening in self._opening(plan, named=name is not None):
@@ -199,35 +192,6 @@ class Passage:
         async with aclosing(self._attempts(plan)) as events:
             async for event in events:
                 yield event
-
-    async def _planned(self, name: str | None) -> CallPlan:
-        """The plan; where the margin of an estimate decides whether to cut, the service is asked to count first."""
-
-        def begin() -> tuple[Said, Request | CallPlan]:
-            said = self._said(name)
-            return said, doubtful(*said) or plan_call(*said)
-
-        said, found = await to_thread.run_sync(begin, abandon_on_cancel=True)
-        if isinstance(found, CallPlan):
-            return found
-        told = await ask_count(self._parts, said[0], found)
-        return await to_thread.run_sync(lambda: plan_call(*said, told), abandon_on_cancel=True)
-
-    async def _tightened(self, plan: CallPlan) -> CallPlan | None:
-        """The plan with the service's own count in place of an estimate's bound; None where that is not to be had."""
-        if plan.input_tokens.exact or plan.input_tokens.tokenizer == PROVIDER:
-            return None
-        told = await ask_count(self._parts, plan.model, plan.request)
-        if told is None:
-            return None
-        model, _, wishes, counter, note = await to_thread.run_sync(self._said, plan.model.name)
-        tight = await to_thread.run_sync(plan_call, model, plan.request.messages, wishes, counter, note, told)
-        return replace(tight, cuts=plan.cuts)
-
-    def _said(self, name: str | None) -> Said:
-        model = self._parts.model(name or self._parts.default_model()[0])
-        wishes = wishes_of(self._options, self._parts.settings.max_tokens)
-        return model, self._messages, wishes, self._parts.counter(model), self._parts.learning.calibration(model)
 
     def _opening(self, plan: CallPlan, *, named: bool) -> list[Event]:
         ceiling = plan.charge.ceiling.nanousd
@@ -250,7 +214,7 @@ class Passage:
         if self._booking.limits_known(plan):
             lane.gate.open()
         for number in count(1):
-            attempt = Attempt(self._booking, plan, number, lane, self._since, self._tightened)
+            attempt = Attempt(self._booking, plan, number, lane, self._since, self._draft.tightened)
             self._outcome = attempt.outcome
             try:
                 async with aclosing(attempt.run()) as events:

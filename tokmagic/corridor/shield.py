@@ -6,33 +6,49 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Collection
-from functools import partial
+from concurrent.futures import Future
+from contextlib import suppress
 from types import FrameType
 from typing import Any, TypeVar
 
 from anyio import CancelScope
+
+from tokmagic.corridor.hands import hands
 
 T = TypeVar("T")
 
 
 async def to_the_end(act: Callable[..., T], *args: Any) -> T:
     """Do it in a worker thread, to its end. A cancellation that comes meanwhile is delivered at the next await."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    answer: Future[T] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(act(*args))
+        except BaseException as error:  # noqa: BLE001 - carried to the loop and raised there
+            answer.set_exception(error)
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # a loop that is closed asks no more
+            loop.call_soon_threadsafe(done.set)
+
     try:
-        work = asyncio.get_running_loop().run_in_executor(None, partial(act, *args))
+        hands().do(ask, tell)
     except RuntimeError:  # the interpreter ends, and starts no threads any more
         return act(*args)
     cancelled = False
     with CancelScope(shield=True):
-        while not work.done():
+        while not done.is_set():
             try:
-                await asyncio.wait([work])
+                await done.wait()
             except asyncio.CancelledError:
                 cancelled = True
     task = asyncio.current_task()
     if cancelled and task is not None:
         task.uncancel()
         task.cancel()
-    return work.result()
+    return answer.result()
 
 
 def uninterrupted(act: Callable[[], T]) -> T:

@@ -32,10 +32,11 @@ from tokmagic.core.messages import Message, Text
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Answer, Reply
 from tokmagic.core.splitting import Splitting, split_call
+from tokmagic.corridor.drafting import Draft
 from tokmagic.corridor.passage import Passage, Quote
 from tokmagic.corridor.shield import ended
 from tokmagic.corridor.tab import Tab
-from tokmagic.options import CallOptions, chain_of, wishes_of
+from tokmagic.options import CallOptions, chain_of
 from tokmagic.parts import Parts
 
 T = TypeVar("T")
@@ -115,10 +116,7 @@ class SplitPassage:
         )
 
     def _split(self) -> Splitting | None:
-        model = self._parts.model(chain_of(self._options)[0] or self._parts.default_model()[0])
-        wishes = wishes_of(self._options, self._parts.settings.max_tokens)
-        note = self._parts.learning.calibration(model)
-        return split_call(model, self._messages, wishes, self._parts.counter(model), note)
+        return split_call(*Draft(self._parts, self._options, self._messages).said(chain_of(self._options)[0]))
 
     def _for_parts(self, splitting: Splitting) -> CallOptions:
         options: CallOptions = {**self._options, "truncate": "off", "max_tokens": splitting.answer_tokens}
