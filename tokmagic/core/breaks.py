@@ -84,7 +84,8 @@ def open_fence(text: str, start: int, end: int) -> str:
 
 
 def _lines_with(text: str, mark: str, start: int, end: int) -> Iterator[int]:
-    place = text.find(mark, start, end)
+    first = text.find(mark[0], start, end)  # one character is found much faster than three
+    place = text.find(mark, first, end) if first >= 0 else -1
     while place >= 0:
         yield text.rfind("\n", start, place) + 1 or start
         line_end = text.find("\n", place, end)
