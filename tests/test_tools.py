@@ -22,6 +22,7 @@ from tokmagic.core.replies import Answer, StopReason
 from tokmagic.core.toolcalls import STEPS, closed
 from tokmagic.core.usage import Usage
 from tokmagic.parts import Parts
+from tokmagic.results import ToolError
 from tokmagic.sync import Client
 
 ASK = "use the add tool with a=2 and b=3"
@@ -245,6 +246,32 @@ def test_the_traceback_of_a_tool_is_in_the_log_and_not_told_to_the_model(scripte
     (record,) = [record for record in caplog.records if record.name == "tokmagic"]
     assert record.exc_info[0] is ValueError
     assert text_of(results(parts.requests[1])[0]) == "ValueError: no \ufffd such thing"
+
+
+def test_what_a_tool_raises_as_its_error_is_told_word_for_word_and_logs_no_traceback(scripted, every, caplog):
+    def look(place: str) -> str:
+        raise ToolError(f"No chart of {place}; there is this one:", PIXEL, {"charts": ["north"]})
+
+    parts = scripted(calls(("look", '{"place": "south"}')), said())
+    with caplog.at_level(logging.WARNING, "tokmagic"):
+        every(parts, tools=[look])
+    (told,) = results(parts.requests[1])
+    assert told.is_error
+    assert told.parts == (
+        Text("No chart of south; there is this one:"),
+        Image("image/png", PIXEL),
+        Text('{"charts":["north"]}'),
+    )
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_tools_error_with_an_image_is_taken_by_every_service(parts, every, model):
+    def draw() -> None:
+        """Draw."""
+        raise ToolError("Too dark:", PIXEL)
+
+    assert "The draw tool returned: Too dark:" in every(parts, "use the draw tool", model, tools=[draw])[-1].text
 
 
 def test_a_call_without_arguments_may_say_nothing_at_all(scripted, every):

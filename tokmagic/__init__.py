@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from tokmagic.core.messages import Tool as Tool
     from tokmagic.core.messages import ToolCall as ToolCall
     from tokmagic.core.messages import ToolResult as ToolResult
+    from tokmagic.core.quotes import Quote as Quote
     from tokmagic.core.replies import Reply as Reply
     from tokmagic.core.usage import Usage as Usage
-    from tokmagic.corridor.passage import Quote as Quote
     from tokmagic.guarding.clients import guard as guard
     from tokmagic.hooks import on_entry as on_entry
     from tokmagic.metrics import export_metrics as export_metrics
@@ -65,7 +65,6 @@ _HOMES = {
     ),
     "tokmagic.client": ("AsyncClient",),
     "tokmagic.conversation": ("Conversation",),
-    "tokmagic.corridor.passage": ("Quote",),
     "tokmagic.core.compaction": ("Compacting",),
     "tokmagic.core.errors": (
         "BudgetExceeded",
@@ -80,12 +79,14 @@ _HOMES = {
         "UnknownModel",
     ),
     "tokmagic.core.messages": ("Document", "Image", "Message", "Text", "Tool", "ToolCall", "ToolResult"),
+    "tokmagic.core.quotes": ("Quote",),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),
     "tokmagic.guarding.clients": ("guard",),
     "tokmagic.hooks": ("on_entry",),
     "tokmagic.metrics": ("export_metrics",),
     "tokmagic.notebook": ("load_ipython_extension", "unload_ipython_extension"),
+    "tokmagic.results": ("ToolError",),
     "tokmagic.sync": ("Client",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

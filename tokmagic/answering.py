@@ -22,7 +22,7 @@ from tokmagic.core.messages import Text, ToolCall, ToolResult
 from tokmagic.core.replies import Cut
 from tokmagic.core.toolcalls import not_run
 from tokmagic.functions import BadArguments, Function
-from tokmagic.results import parts_of, shortened
+from tokmagic.results import ToolError, parts_of, shortened
 
 log = logging.getLogger("tokmagic")
 
@@ -92,6 +92,10 @@ class Toolbox:
         try:
             value = await self._value(self.functions[call.name], call.arguments, here)
             result = ToolResult(call.id, parts_of(value))
+        except ToolError as error:
+            log.info("the tool %s refused a call", call.name)
+            told = tuple(part for content in error.args for part in parts_of(content))
+            result = ToolResult(call.id, told, is_error=True)
         except BadArguments as error:
             log.warning("the tool %s was called with arguments that do not fit", call.name, exc_info=True)
             result = _failed(call, str(error))

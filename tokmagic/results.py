@@ -16,6 +16,10 @@ from tokmagic.core.replies import Cut
 from tokmagic.core.truncation import Truncation, truncate
 
 
+class ToolError(Exception):
+    """Raised in a tool with text, images or whatever a tool may return: the result of the call, as an error."""
+
+
 def parts_of(value: Any) -> tuple[Text | Image, ...]:
     """What a tool returned, for the model.
 

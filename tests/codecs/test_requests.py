@@ -148,6 +148,20 @@ def test_texts_of_one_message_are_joined_without_loss() -> None:
     assert [part["type"] for part in chat_of(Message("user", (Text(" "), PNG)))[0]["content"]] == ["image_url"]
 
 
+def test_what_an_error_shows_stands_behind_the_results_for_messages_which_takes_only_text_in_one() -> None:
+    failed, fine = ToolResult("t1", (Text("dark"), PNG), is_error=True), ToolResult("t2", (PNG,))
+    said = (user("Time?"), Message("assistant", (CALL, OTHER_CALL)), Message("user", (failed, fine, Text("And?"))))
+    content = messages_of(*said)[-1]["content"]
+    assert [block["type"] for block in content] == ["tool_result", "tool_result", "image", "text"]
+    assert content[0] == {"type": "tool_result", "tool_use_id": "t1", "content": "dark", "is_error": True}
+    assert [block["type"] for block in content[1]["content"]] == ["image"]
+    content[0]["content"] = content[1]["content"]
+    body = MESSAGES.encode_request(request(*said))
+    body["messages"][-1]["content"] = content
+    with pytest.raises(WireError, match="must be type 'text' if 'is_error' is true"):
+        MESSAGES.decode_request(body)
+
+
 def test_system_text_goes_where_each_protocol_wants_it() -> None:
     sent = request(system("Be brief."), system("Be kind."), user("Hi"))
     assert MESSAGES.encode_request(sent)["system"] == "Be brief.\n\nBe kind."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
@@ -62,7 +63,22 @@ MESSAGES = MessagesDialect()
 
 def encode_parts(parts: Iterable[Part]) -> list[Json]:
     """The content blocks of one turn."""
-    return [block for part in parts if (block := encode_part(part)) is not None]
+    return [block for part in _told_in_text(tuple(parts)) if (block := encode_part(part)) is not None]
+
+
+def _told_in_text(parts: tuple[Part, ...]) -> Iterable[Part]:
+    """The parts, with the images of results that are errors behind all results: the service takes only text in them."""
+    failed = [part for part in parts if isinstance(part, ToolResult) and part.is_error]
+    shown = [image for result in failed for image in result.parts if isinstance(image, Image)]
+    if not shown:
+        return parts
+    behind = max(place for place, part in enumerate(parts) if isinstance(part, ToolResult)) + 1
+    told = [_worded(part) if isinstance(part, ToolResult) and part.is_error else part for part in parts]
+    return [*told[:behind], *shown, *told[behind:]]
+
+
+def _worded(result: ToolResult) -> ToolResult:
+    return replace(result, parts=tuple(part for part in result.parts if isinstance(part, Text)))
 
 
 def encode_part(part: Part) -> Json | None:

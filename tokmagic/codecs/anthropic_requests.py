@@ -191,7 +191,10 @@ def _tool_result(block: Node) -> ToolResult:
         parts = (Text(content.value),)
     else:
         parts = tuple(_result_part(item) for item in content.items())
-    return ToolResult(block.field("tool_use_id").text(), parts, failed.flag() if failed is not None else False)
+    is_error = failed.flag() if failed is not None else False
+    if is_error and any(isinstance(part, Image) for part in parts):
+        block.refuse("all content must be type 'text' if 'is_error' is true")
+    return ToolResult(block.field("tool_use_id").text(), parts, is_error)
 
 
 def _result_part(block: Node) -> Text | Image:
