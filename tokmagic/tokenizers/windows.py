@@ -108,7 +108,7 @@ def walked(encoding: tiktoken.Encoding, data: bytes, joints: list[Joint], usual:
             return Walk(data, joints, before + len(tokens), tokens[-1])
         if position > doubtful:
             window = usual
-        sure = tokens[: len(tokens) - len(tokens) // 8]
+        sure = tokens[: len(tokens) - len(tokens) // 32]
         size = len(encoding.decode_bytes(sure))
         joints.append(Joint(position + size, before + len(sure), sure[-1], -1))
 
