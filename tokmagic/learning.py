@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from tokmagic.core import calibration, learned, typical
 from tokmagic.core.book import Entry, Lessons
 from tokmagic.core.errors import RateLimited
-from tokmagic.core.limits import Account, Limit
+from tokmagic.core.limits import Account, Amounts, Limit
 from tokmagic.core.models import Model
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.rates import RateState
@@ -80,10 +80,12 @@ class Learning:
             self._take(found)
         return news
 
-    def lower(self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account]) -> None:
-        """Lower the levels of the accounts to what was stated."""
+    def lower(
+        self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account], beside: Amounts
+    ) -> None:
+        """Lower new accounts to what was stated; ``beside`` is what calls under way take that they do not count."""
         now = self._clock()
-        self._ledger().learn(learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, now))
+        self._ledger().learn(learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, now, beside))
 
     def lessons(self, plan: CallPlan, ended: Entry, outcome: Outcome, accounts: Sequence[Account]) -> Lessons:
         """What an attempt that has ended teaches."""
@@ -94,7 +96,7 @@ class Learning:
         else:
             states = learned.credible(outcome.started.rates if outcome.started is not None else (), ended.usage)
             rates = learned.learn_rates(plan.model.name, ended.key, states, accounts, ended.at, now)
-            found = learned.together(rates, Lessons(_of_usage(plan, ended)))
+            found = learned.together(rates, Lessons({} if _compacted(plan, outcome) else _of_usage(plan, ended)))
         self._take(found)
         return found
 
@@ -110,6 +112,12 @@ class Learning:
         with self._lock:
             for name, change in lessons.notes.items():
                 self._notes[name] = change(self._notes.get(name, ""))
+
+
+def _compacted(plan: CallPlan, outcome: Outcome) -> bool:
+    """Whether the service compacted on the way to its answer: what was used is then not of what was planned."""
+    answer = outcome.answer if plan.request.compact_at is not None else None
+    return answer is not None and answer.compaction is not None
 
 
 def _of_usage(plan: CallPlan, ended: Entry) -> dict[str, Callable[[str], str]]:

@@ -91,6 +91,13 @@ def test_a_level_is_what_is_left_by_its_word_with_what_rounding_and_time_may_hav
     assert limits_of(lessons.notes[note](""), NAME, NOW) == limits
 
 
+def test_calls_under_way_that_no_level_counts_are_taken_off_what_was_stated() -> None:
+    limits, beside = (limit(50, "requests"), limit(40_000, "input_tokens")), Amounts(2, 5_000)
+    plain, lessons = (learn_rates(NAME, "k", STATES, accounts(*limits), NOW, NOW, use) for use in (Amounts(), beside))
+    before, after = rooms(plain, *limits), rooms(lessons, *limits)
+    assert {unit: before[unit] - after[unit] for unit in before} == {"requests": 2, "input_tokens": 5_000}
+
+
 def test_a_bucket_below_zero_is_known_by_the_time_it_takes_to_fill() -> None:
     output = limit(8_000, "output_tokens")
     lessons = learn_rates(NAME, "k", [RateState("output_tokens", 8_000, 0, 91.0)], accounts(output), NOW, NOW)

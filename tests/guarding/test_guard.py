@@ -6,7 +6,10 @@ import gc
 import gzip
 import json
 import random
+import signal
+import sqlite3
 import threading
+import time
 from dataclasses import replace
 from itertools import islice
 
@@ -17,8 +20,9 @@ import openai
 import pytest
 
 import tokmagic as tm
+from tests.corridor.test_budgets import Greedy
 from tests.soak import share
-from tokmagic import catalog, tokenizers
+from tokmagic import catalog, hooks, reports, tokenizers
 from tokmagic.codecs.overheard import Overheard
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sent import read_sent
@@ -204,6 +208,33 @@ def test_every_retry_of_the_sdk_is_an_attempt_in_the_book(make, clients):
     ]  # fmt: skip
     assert len({entry.call for entry in entries}) == 1
     assert entries[1].nanousd == entries[1].charge.ceiling.nanousd
+
+
+def test_a_limit_per_call_bounds_the_attempts_of_one_call_together_and_each_call_anew(make, clients):
+    say(make())
+    ceiling = clients.entries[0].charge.ceiling.nanousd
+    transport = Faulty(500, 500, 500)
+    client = make(f"{2.5 * ceiling / 1e9:.9f} usd/call", transport=transport, max_retries=8)
+    with pytest.raises(tm.BudgetExceeded, match=r"/call has .* left and this call can take"):
+        say(client)
+    assert transport.sent == 2
+    assert say(client)[0]
+    assert [row.calls for row in reports.usage_table(clients.parts, None, None)] == [3]
+
+
+def test_the_receipt_of_a_retried_call_is_of_all_its_attempts(make, clients):
+    say(make(transport=Faulty(500)))
+    (cell,) = clients.parts.gauge.snapshot((), (), ()).cells
+    receipt = cell.receipt
+    assert receipt.attempts == 2
+    assert receipt.cost.nanousd == sum(entry.nanousd for entry in clients.entries)
+
+
+def test_an_attempt_that_may_have_run_is_told_of_with_the_way_to_give_it_back(make, clients, caplog):
+    with caplog.at_level("WARNING", "tokmagic"):
+        say(make(transport=Faulty(500)))
+    unsettled = clients.entries[1]
+    assert f"stays charged: %tokens release {unsettled.id[:8]} gives it back" in caplog.text
 
 
 def test_retries_end_where_the_budget_does(make, clients):
@@ -416,6 +447,116 @@ def test_an_asynchronous_wait_lets_the_loop_go_on_and_cancelling_it_sends_nothin
 
     runner.run(calls())
     assert [entry.state for entry in parts.ledger.entries()] == ["settled"]
+
+
+@pytest.mark.parametrize("sdk", ASYNCHRONOUS)
+def test_the_retries_of_an_asynchronous_client_are_attempts_of_one_call_each(parts, server, runner, sdk):
+    kind, path, model = ASYNCHRONOUS[sdk]
+
+    class Failing(httpx2.AsyncHTTPTransport):
+        asked = 0
+
+        async def handle_async_request(self, request):
+            self.asked += 1
+            if self.asked <= 2:
+                return httpx2.Response(500, json={"error": {"message": "injected"}}, headers={"retry-after-ms": "1"})
+            return await super().handle_async_request(request)
+
+    async def calls():
+        http = httpx2.AsyncClient(transport=Failing())
+        plain = kind(base_url=server.url + path, api_key=server.token, http_client=http)
+        async with guard(plain, provider="demo", parts=parts) as client:
+            ask = client.messages if sdk == "anthropic" else client.chat.completions
+            options = {"model": model, "max_tokens": 50, "messages": HELLO}
+            await asyncio.gather(ask.create(**options), ask.create(**options))
+
+    runner.run(calls())
+    attempts = {}
+    for entry in parts.ledger.entries():
+        attempts.setdefault(entry.call, []).append((entry.attempt, entry.state))
+    assert sorted(map(sorted, attempts.values())) in (
+        [[(1, "settled")], [(1, "unsettled"), (2, "unsettled"), (3, "settled")]],
+        [[(1, "unsettled"), (2, "settled")]] * 2,
+    )
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_stream_stands_for_what_its_start_states_as_soon_as_it_is_read(make_parts, runner, asynchronous):
+    with start_server(catalog.demo_models().values(), Greedy) as server:
+        read_the_start(make_parts(server=server), server, runner, asynchronous)
+
+
+def read_the_start(parts, server, runner, asynchronous):
+    options = {"model": "claude", "max_tokens": 900, "messages": HELLO, "stream": True}
+    seen = []
+
+    def look():
+        with sqlite3.connect(parts.settings.home / "book.sqlite") as db:
+            rows = db.execute("SELECT expected FROM holds JOIN accounts ON key = account WHERE unit = 'input_tokens'")
+            seen.extend(amount for (amount,) in rows)
+
+    async def asynchronously():
+        plain = anthropic.AsyncAnthropic(base_url=server.url, api_key=server.token)
+        async with (
+            guard(plain, provider="demo", parts=parts) as client,
+            await client.messages.create(**options) as said,
+        ):
+            look()
+            await anext(aiter(said))
+            look()
+
+    if asynchronous:
+        runner.run(asynchronously())
+    else:
+        plain = anthropic.Anthropic(base_url=server.url, api_key=server.token)
+        with guard(plain, provider="demo", parts=parts) as client, client.messages.create(**options) as said:
+            look()
+            next(iter(said))
+            look()
+    (entry,) = parts.ledger.entries()
+    assert 0 < 2 * seen[0] < seen[1] == entry.usage.input_tokens
+
+
+def test_an_interrupt_while_the_book_is_written_comes_when_that_is_done(make, clients):
+    def interrupt(entry):
+        signal.raise_signal(signal.SIGINT)
+
+    forget = hooks.on_entry(interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            say(make())
+    finally:
+        forget()
+    assert [(entry.state, entry.quality) for entry in clients.entries] == [("settled", "exact")]
+    (cell,) = clients.parts.gauge.snapshot((), (), ()).cells
+    assert cell.receipt.model.startswith("demo/")
+
+
+def test_an_interrupt_at_any_moment_leaves_no_hold_and_no_place(make_parts, server):
+    left = [0]
+
+    def clock():
+        left[0] -= 1
+        if left[0] == 0:
+            signal.raise_signal(signal.SIGINT)
+        return time.time()
+
+    parts = make_parts(server=server, clock=clock)
+    ended, moment = False, 0
+    with anthropic.Anthropic(base_url=server.url, api_key=server.token) as plain:
+        client = guard(plain, provider="demo", parts=parts)
+        while not ended:
+            moment += 1
+            with contextlib.suppress(KeyboardInterrupt):
+                left[0] = moment
+                with streamed(client) as events:
+                    list(events)
+                ended = left[0] > 0
+            left[0] = 0
+            assert parts.ledger.open_entries() == ()
+            with sqlite3.connect(parts.settings.home / "book.sqlite") as db:
+                assert db.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
+    assert moment > 8
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])

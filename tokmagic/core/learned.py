@@ -14,7 +14,7 @@ from functools import partial
 
 from .book import Lessons
 from .errors import ProviderError
-from .limits import MAX_AMOUNT, Account, Amounts, Limit, Unit, rate
+from .limits import MAX_AMOUNT, NONE, Account, Amounts, Limit, Unit, rate
 from .models import Model
 from .rates import RateState
 from .usage import Usage
@@ -66,7 +66,13 @@ def credible(states: Iterable[RateState], used: Usage) -> tuple[RateState, ...]:
 
 
 def learn_rates(
-    model: str, key: str, states: Iterable[RateState], accounts: Iterable[Account], asked_at: float, now: float
+    model: str,
+    key: str,
+    states: Iterable[RateState],
+    accounts: Iterable[Account],
+    asked_at: float,
+    now: float,
+    beside: Amounts = NONE,
 ) -> Lessons:
     """What a reply's stated limits teach.
 
@@ -77,13 +83,14 @@ def learn_rates(
         accounts: those of the call.
         asked_at: when the call was reserved, in seconds of the epoch.
         now: when the reply came; the levels were stated in between.
+        beside: expected of other calls under way that the accounts do not count; the levels may be from before them.
     """
     states = tuple(state for state in states if _by_minute(state))
     if not states:
         return Lessons()
     since = max(0.0, now - asked_at)
     rooms = {
-        account.key: _room(state, account.limit) + since * rate(account.limit)
+        account.key: _room(state, account.limit) + since * rate(account.limit) - (beside.of(state.unit) or 0)
         for state in states
         for account in _mirrors(accounts, model, state.unit)
     }

@@ -19,7 +19,7 @@ from tokmagic.core.book import Entry, Kind
 from tokmagic.core.errors import LedgerError, RateLimited
 from tokmagic.core.events import Started
 from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
-from tokmagic.core.learned import credible
+from tokmagic.core.learned import UNITS, credible
 from tokmagic.core.limits import (
     SHORTEST_WAIT,
     Account,
@@ -156,11 +156,12 @@ class Booking:
 
     def started(self, plan: CallPlan, entry: Entry, started: Started) -> None:
         """Keep what the reply's start states of the provider's limits, if that is news; a new one gets its account."""
-        learning, rates = self.parts.learning, _rates(plan, started)
-        if learning.stated(plan, entry, rates, self._accounts(plan)):
-            accounts = self._accounts(plan)
-            self.parts.ledger.levels(accounts)
-            learning.lower(plan, entry, rates, accounts)
+        learning, rates, known = self.parts.learning, _rates(plan, started), self._accounts(plan)
+        if learning.stated(plan, entry, rates, known):
+            keys = {account.key for account in known}
+            new = [account for account in self._accounts(plan) if account.key not in keys]
+            self.parts.ledger.levels(new)
+            learning.lower(plan, entry, rates, new, self._beside(entry))
 
     def revise(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Entry:
         """Let the running attempt stand for what is known of it by now; a shorter input makes room for others."""
@@ -210,6 +211,12 @@ class Booking:
         if isinstance(decision, Refused):
             return None
         return decision.seconds if isinstance(decision, Wait) else 0.0
+
+    def _beside(self, entry: Entry) -> Amounts:
+        """What the other calls of the model that are under way with the same key are expected to use."""
+        held = (other for other in self.parts.ledger.open_entries() if other.state == "held" and other.id != entry.id)
+        uses = [other.charge.expected for other in held if (other.model, other.key) == (entry.model, entry.key)]
+        return Amounts(*(sum(use.of(unit) or 0 for use in uses) for unit in UNITS))
 
     def _now_expected(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Amounts:
         stated = outcome.started.usage if outcome.started is not None else None
