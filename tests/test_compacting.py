@@ -392,5 +392,5 @@ def test_a_thread_that_is_gone_through_again_is_replayed_with_its_compaction(par
 
 
 def test_no_such_mode_is_refused(parts):
-    with pytest.raises(ConfigurationError, match="auto, economic, now, off"):
+    with pytest.raises(ConfigurationError, match="auto, economic, server, now, off"):
         AsyncClient("demo/small", parts=parts, compact="soon")

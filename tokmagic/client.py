@@ -22,13 +22,14 @@ from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message, as_messages, system
 from tokmagic.core.models import Model
+from tokmagic.core.quotes import Quote
 from tokmagic.core.replies import Receipt, Reply
 from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.toolcalls import closed
 from tokmagic.core.words import parse_limit
 from tokmagic.corridor import Walk
-from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.splitting import SplitPassage
 from tokmagic.mapping import AT_ONCE, MapPassage
 from tokmagic.options import (
@@ -228,9 +229,8 @@ class AsyncClient:
 
     def limit(self, words: str | Limit) -> Limit:
         """Add a limit to this client; those of the configuration stay."""
-        (added,) = self._limits([words], "notebook")
-        self.limits.append(added)
-        return added
+        self.limits += self._limits([words], "notebook")
+        return self.limits[-1]
 
     def snapshot(self) -> Snapshot:
         """The state that displays draw."""
@@ -258,9 +258,9 @@ class AsyncClient:
 
     def _walk(self, turns: tuple[Message, ...], options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
         merged, limits = self._merged(options)
-        thread, head = merged.get("thread"), _head(merged)
+        thread, head, mode = merged.get("thread"), _head(merged), compacting_of(merged).mode
         make = partial(self._call, turns=turns, limits=limits)
-        if not thread or compacting_of(merged).mode == "off":
+        if thread is None or mode == "off" or (mode != "server" and not thread):
             return make((*head, *(thread.messages if thread else ()), *turns), merged)
         ask = partial(self._ask, limits=limits, about=thread.name)
         return CompactingPassage(self.parts, make, ask, merged, thread, head, turns)

@@ -2,7 +2,7 @@
 
 What is due is decided by what the last reply stated of the thread's size. A thread is replaced only by a summary that
 was judged good, so it is never worse than it was; and where the service finds a call too long all the same, its thread
-is compacted once and the call made again.
+is compacted once and the call made again. A service that compacts by itself, on the way to its answer, is let do so.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from tokmagic.compactor import AskSummary, Compactor, Due, model_of
 from tokmagic.conversation import Conversation
 from tokmagic.core.compaction import Compacting, economy, plan_compaction, threshold_of, too_soon
 from tokmagic.core.errors import ContextLengthExceeded
-from tokmagic.core.events import Completed, Event, Notice
+from tokmagic.core.events import Compacted, Completed, Event, Notice
 from tokmagic.core.messages import Message
 from tokmagic.core.models import Model
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.planning import Wishes, answer_bound, input_room
+from tokmagic.core.quotes import Quote, most_of_both
 from tokmagic.core.replies import CompactionRecord, Reply
 from tokmagic.core.tokens import count_request
-from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.splitting import SplitPassage
+from tokmagic.folding import fold
 from tokmagic.options import CallOptions, compacting_of, wishes_of
 from tokmagic.parts import Parts
 
@@ -92,11 +94,20 @@ class CompactingPassage:
                     yield event
 
     def quote(self) -> Quote:
-        """The call as it would be now, without a compaction."""
-        return self._make((*self._head, *self._said, *self._turns), self._options).quote()
+        """The call as it would be now, with the compaction before it or on its way.
+
+        It is held at what it costs without one, too: a compaction may come to nothing.
+        """
+        plain, due = self._make((*self._head, *self._said, *self._turns), self._asked()).quote(), self._due()
+        if due is None:
+            return plain
+        quoted, thread = Compactor(self._parts, self._ask, self._options, self._thread, self._head).quote(due)
+        call = self._make((*self._head, *thread, *self._turns), self._options).quote()
+        most = most_of_both(call.ceiling if call.replayed else plain.ceiling, quoted.ceiling)
+        return replace(call, ceiling=most, calls=call.calls + quoted.calls, compaction=quoted)
 
     async def _call(self) -> AsyncGenerator[Event]:
-        passage = self._make((*self._head, *self._said, *self._turns), self._options)
+        passage = self._make((*self._head, *self._said, *self._turns), self._asked())
         try:
             async with aclosing(passage.run()) as events:
                 async for event in events:
@@ -104,8 +115,25 @@ class CompactingPassage:
                         yield event
         finally:
             self.reply = self._with_record(passage)
-        if self.reply is not None:
-            yield Completed(self.reply)
+        if self.reply is None:
+            return
+        if (folded := await to_thread.run_sync(self._folded, self.reply)) is not None:
+            self.reply = self._with_record(passage) or self.reply
+            yield folded
+        yield Completed(self.reply)
+
+    def _asked(self) -> CallOptions:
+        """The options of the call: its service is asked to compact where that is wanted and not too soon."""
+        thread = self._thread
+        may = not thread.stuck and not too_soon(self._settings, thread.answers_since)
+        return self._options if may or self._settings.mode != "server" else {**self._options, "compact": "off"}
+
+    def _folded(self, reply: Reply) -> Compacted | Notice | None:
+        """What became of the summary that the service made on its way, if it did."""
+        turns = tuple(turn for turn in self._turns if turn.role != "system")
+        found = fold(self._parts, self._thread, self._head, (*self._said, *turns), reply)
+        self._record = found.record if isinstance(found, Compacted) else self._record
+        return found
 
     def _with_record(self, passage: Passage | SplitPassage) -> Reply | None:
         reply = passage.reply
@@ -177,7 +205,7 @@ def due_now(
     if settings.mode == "now":
         found = planned(parts, options, thread, head, settings, "asked for")
         return found or planned(parts, options, thread, head, replace(settings, keep_recent=0), "asked for")
-    if settings.mode == "off" or thread.stuck or too_soon(settings, thread.answers_since):
+    if settings.mode in ("off", "server") or thread.stuck or too_soon(settings, thread.answers_since):
         return None
     model, threshold = _threshold(parts, options, settings)
     new = int(count_request(turns, (), parts.counter(model))) if turns else 0

@@ -8,7 +8,7 @@ are extracted at no cost. Whatever comes is judged before it is taken.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -22,6 +22,7 @@ from tokmagic.core.extracting import extract
 from tokmagic.core.messages import Compaction, Message
 from tokmagic.core.models import Model
 from tokmagic.core.money import Cost
+from tokmagic.core.quotes import CompactionQuote, most_of_both
 from tokmagic.core.replies import FREE, CompactionRecord, Reply
 from tokmagic.core.sizes import with_beta
 from tokmagic.core.summarising import SUMMARY_PROMPT, WORDS_PER_TOKEN, headed, headless, instructions, summary_request
@@ -101,6 +102,23 @@ class Compactor:
         self._thread.stuck = why
         yield Notice(f"The thread is not compacted: {why}.")
 
+    def quote(self, due: Due) -> tuple[CompactionQuote, tuple[Message, ...]]:
+        """What it would take, and the thread then: with the summary that is kept, else with an extract in its place."""
+        ways = list(self._ways(due.plan))
+        price, calls = replace(FREE, play=self._model.play), 0
+        for how in ways[:-1]:
+            passage = self._ask(*self._call(how, due.plan))
+            with suppress(*FAILURES):
+                asked, calls = passage.quote(), calls + 1
+                price = most_of_both(price, asked.ceiling)
+                self._reply = passage.kept() if how == ways[0] else self._reply
+        summary = self._summary(ways[0], due.plan)
+        after = tokens_after(due.plan, summary, self._parts.counter(self._model))
+        return (
+            CompactionQuote(ways[0], due.plan.tokens, after, price, calls),
+            splice(due.plan, summary)[self._head :],
+        )
+
     def _replace(self, plan: CompactionPlan, summary: Compaction, record: CompactionRecord) -> Event:
         turns = splice(plan, summary)[self._head :]
         if not self._thread.replace(plan.messages[self._head :], turns, record):
@@ -127,8 +145,7 @@ class Compactor:
         self._reply = None
         if how == "extract":
             return
-        messages, options = self._server_call(plan) if how == "server" else self._summary_call(plan)
-        passage = self._ask(messages, options)
+        passage = self._ask(*self._call(how, plan))
         try:
             async with aclosing(passage.run()) as events:
                 async for event in events:
@@ -140,6 +157,9 @@ class Compactor:
                 self._paid.append(passage.reply.cost)
         if passage.reply is None:
             raise StreamBroken("The call for a summary ended without a reply.")
+
+    def _call(self, how: How, plan: CompactionPlan) -> tuple[tuple[Message, ...], CallOptions]:
+        return self._server_call(plan) if how == "server" else self._summary_call(plan)
 
     def _summary_call(self, plan: CompactionPlan) -> tuple[tuple[Message, ...], CallOptions]:
         settings = self._settings

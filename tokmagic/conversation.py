@@ -57,11 +57,15 @@ class Conversation:
         self._known: Known | None = None
 
     def add(self, turns: tuple[Message, ...], reply: Reply) -> None:
-        """Grow by what was asked and what was answered; an answer without a word leaves the thread as it was."""
-        if any(not isinstance(part, Reasoning) for part in reply.answer.parts):
-            self.messages += [*(turn for turn in turns if turn.role != "system"), reply.message]
+        """Grow by what was asked and what was answered; an answer without a word leaves the thread as it was.
+
+        A summary that the service made on the way is no part of what was said: see ``replace``.
+        """
+        said = tuple(part for part in reply.answer.parts if not isinstance(part, Compaction))
+        if any(not isinstance(part, Reasoning) for part in said):
+            self.messages += [*(turn for turn in turns if turn.role != "system"), Message("assistant", said)]
             self.model, usage = reply.receipt.model, reply.answer.usage
-            if usage is not None and not reply.truncated:
+            if usage is not None and not reply.truncated and len(said) == len(reply.answer.parts):
                 cached = usage.cache_read_tokens > 0
                 self._known = Known(reply.receipt.model, len(self.messages), usage.total_tokens, cached)
 

@@ -43,8 +43,8 @@ class ClientOptions(TypedDict, total=False):
         stream: False asks for the answer in one piece.
         limits: further limits for this call, in words such as ``0.10 usd/call``.
         thread: a conversation to continue.
-        compact: when its earlier turns are replaced by a summary: ``auto``, ``economic``, ``now``, ``off``, or a
-            ``Compacting`` for the details.
+        compact: when its earlier turns are replaced by a summary: ``auto``, ``economic``, ``server`` (by the service
+            itself while it answers), ``now``, ``off``, or a ``Compacting`` for the details.
         timeout: seconds from when it is sent until the reply must be complete; waits for limits do not count.
         extra_headers, extra_query, extra_body: added to the HTTP request as they are; ``extras`` says what is refused.
         replay: answer at no cost what was asked before, and keep the answer for the next time.
@@ -167,6 +167,7 @@ def compacting_of(options: CallOptions) -> Compacting:
 def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
     """The part of the options that planning reads."""
     keep, stop, cache = options.get("keep_recent"), options.get("stop") or (), options.get("cache")
+    thread, compacting = options.get("thread"), compacting_of(options)
     return Wishes(
         max_tokens=options.get("max_tokens"),
         default_max_tokens=default_max_tokens,
@@ -176,7 +177,7 @@ def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
         extended_output=options.get("extended_output") is True,
         temperature=options.get("temperature"),
         reasoning=options.get("reasoning"),
-        cache=options.get("thread") is not None if cache is None else cache,
+        cache=thread is not None if cache is None else cache,
         server_tools=tuple(options.get("server_tools") or ()),
         tools=tuple(described(options.get("tools") or ())),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
@@ -186,6 +187,7 @@ def wishes_of(options: CallOptions, default_max_tokens: int | None) -> Wishes:
             query=options.get("extra_query") or {},
             body=options.get("extra_body") or {},
         ),
+        compacting=compacting if thread is not None and compacting.mode == "server" else None,
     )
 
 

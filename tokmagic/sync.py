@@ -22,10 +22,10 @@ from tokmagic.core.events import Event
 from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message
+from tokmagic.core.quotes import Quote
 from tokmagic.core.replies import Reply
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.corridor import Walk
-from tokmagic.corridor.passage import Quote
 from tokmagic.mailbox import TICK, Errand, Mailbox
 from tokmagic.mapping import AT_ONCE
 from tokmagic.options import CallOptions, ClientOptions, ToolOptions

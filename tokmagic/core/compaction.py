@@ -23,9 +23,9 @@ from .replies import StopReason
 from .summarising import SUMMARY_PROMPT, headless
 from .tokens import count_message, count_request
 
-#: When: by size, by what it saves, in any case, or never.
-Mode: TypeAlias = Literal["auto", "economic", "now", "off"]
-MODES: tuple[Mode, ...] = ("auto", "economic", "now", "off")
+#: When: by size, by what it saves, by size and by the service while it answers, in any case, or never.
+Mode: TypeAlias = Literal["auto", "economic", "server", "now", "off"]
+MODES: tuple[Mode, ...] = ("auto", "economic", "server", "now", "off")
 #: How: by the service itself, by a call that asks for a summary, or by extracting sentences.
 How: TypeAlias = Literal["server", "summary", "extract"]
 
@@ -47,7 +47,7 @@ class Compacting:
 
     Attributes:
         mode: ``auto`` at ``threshold``; ``economic`` there too, and before that when it pays within ``coming`` turns;
-            ``now`` before this call; ``off`` never.
+            ``server`` at ``threshold``, by the service while it answers; ``now`` before this call; ``off`` never.
         threshold: tokens; None takes 100,000 or 75 % of the window, whichever is less.
         keep_recent: messages that stay word for word.
         every: answers that lie between two compactions at least.

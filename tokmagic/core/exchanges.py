@@ -33,8 +33,12 @@ def is_question(message: Message) -> bool:
 
 
 def exchanges(messages: Sequence[Message], turns: Sequence[int]) -> list[list[int]]:
-    """The exchanges of the ``turns``, the oldest first; what precedes the first question stands for one."""
+    """The exchanges of the ``turns``, the oldest first; what precedes the first question stands for one.
+
+    So does what follows a summary up to the next question: it may be an answer whose question is in the summary.
+    """
     starts = [place for place, turn in enumerate(turns) if is_question(messages[turn])]
+    starts += [place + 1 for place, turn in enumerate(turns) if _is_summary(messages[turn])]
     return _split(turns, starts)
 
 
@@ -80,6 +84,10 @@ def ranked(messages: Sequence[Message], keep_recent: int) -> Ranks:
     recent = list(droppable(messages, [place for place in turns if place not in gone], needed))
     gone.update(place for part in recent for place in part)
     return Ranks([place for place in range(len(messages)) if place not in gone], recent[::-1], old[::-1])
+
+
+def _is_summary(message: Message) -> bool:
+    return bool(message.parts) and isinstance(message.parts[-1], Compaction)
 
 
 def _is_answered(messages: Iterable[Message]) -> bool:

@@ -87,13 +87,14 @@ class CompactionRecord:
     """Earlier turns that were replaced by a summary.
 
     Attributes:
-        how: ``server`` (by the service itself), ``summary`` (by a call that asked for one) or ``extract`` (sentences,
-            word for word, by no model).
+        how: ``server`` (by the service itself, when asked), ``threshold`` (by the service while it answered),
+            ``summary`` (by a call that asked for one) or ``extract`` (sentences, word for word, by no model).
         why: it was done.
         tokens_before, tokens_after: of the conversation.
         replaced, kept: messages that the summary stands for, and that stay.
         images: how many of those that were replaced are lost.
-        cost: of all that was asked for it.
+        cost: of all that was asked for it; of a ``threshold`` it is a part of the answer's cost, unknown where the
+            service does not state it apart.
         summary: what stands there now, where it can be read.
     """
 
@@ -110,7 +111,7 @@ class CompactionRecord:
     @property
     def badge(self) -> str:
         """In a few words."""
-        price = "" if self.cost.nanousd == 0 else f" for {self.cost}"
+        price = "" if self.cost.nanousd == 0 or self.how == "threshold" else f" for {self.cost}"
         return f"compacted: {self.tokens_before:,} → {self.tokens_after:,} tokens{price}"
 
 
@@ -127,7 +128,7 @@ class Receipt:
         waited: seconds spent waiting for a rate limit.
         attempts: HTTP requests made.
         calls: in how many calls it was made, if it was split.
-        compaction: of its thread before it, which has a receipt of its own.
+        compaction: of its thread: one before it has a receipt of its own, one on the way to its answer has not.
         replay_of: id of the earlier call whose answer this is; such a call used nothing and cost nothing.
         first_token, duration: seconds from the start of the call.
         context_window: of the model, in tokens, or None.

@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import count, zip_longest
 
 import anyio
@@ -30,12 +30,12 @@ from tokmagic.core.limits import Limit
 from tokmagic.core.messages import Message
 from tokmagic.core.money import Cost
 from tokmagic.core.planning import CallPlan
+from tokmagic.core.quotes import CompactionQuote, Quote
 from tokmagic.core.receipts import receipt_of
 from tokmagic.core.replays import replayed
-from tokmagic.core.replies import Cut, Reply
+from tokmagic.core.replies import Reply
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.settling import Outcome
-from tokmagic.core.tokens import TokenCount
 from tokmagic.corridor.booking import Booking
 from tokmagic.corridor.drafting import Draft
 from tokmagic.corridor.recall import Recall
@@ -50,31 +50,6 @@ log.addHandler(logging.NullHandler())
 
 #: Failures of one model after which the next one of a chain is asked.
 FINAL = (ProviderError, MissingKey, BudgetExceeded, RequestTooLarge)
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """What a call would be, without sending it.
-
-    Attributes:
-        model: ``provider/model``.
-        input_tokens: what it would read, after fitting.
-        max_tokens: bound of the answer.
-        ceiling: the most it can cost.
-        cuts: what would be left out.
-        wait_seconds: how long it would wait for a rate limit now; None if a limit would refuse it.
-        calls: in how many calls it would be made, at most.
-        replayed: whether the answer is kept from an earlier run, and would be shown again for nothing.
-    """
-
-    model: str
-    input_tokens: TokenCount
-    max_tokens: int
-    ceiling: Cost
-    cuts: tuple[Cut, ...]
-    wait_seconds: float | None
-    calls: int = 1
-    replayed: bool = False
 
 
 class Passage:
@@ -151,7 +126,22 @@ class Passage:
             cuts=plan.cuts,
             wait_seconds=self._booking.outlook(plan) if kept is None else 0.0,
             replayed=kept is not None,
+            compaction=self._compaction(plan) if kept is None else None,
         )
+
+    def kept(self) -> Reply | None:
+        """The answer that would be shown again for nothing; None if there is none."""
+        return self._recall.find()
+
+    def _compaction(self, plan: CallPlan) -> CompactionQuote | None:
+        """What the service would do on its way, where the call is about as long as the threshold."""
+        asked, count = plan.request.compact_at, plan.input_tokens
+        if asked is None or not plan.summary_tokens or count + count.margin < asked.tokens:
+            return None
+        most, play = plan.charge.ceiling.nanousd, plan.model.play
+        alone = self._draft.now(self._names[0], compacting=False).charge.ceiling.nanousd
+        price = most - alone if most is not None and alone is not None else None
+        return CompactionQuote("threshold", int(count), None, Cost(price, "estimated", play), 0)
 
     async def _steps(self) -> AsyncGenerator[Event]:
         """The answer that is kept to the same call, or the call."""

@@ -29,11 +29,12 @@ from tokmagic.core.events import (
     Waiting,
 )
 from tokmagic.core.messages import Message, Text
+from tokmagic.core.quotes import Quote
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Answer, Reply
 from tokmagic.core.splitting import Splitting, split_call
 from tokmagic.corridor.drafting import Draft
-from tokmagic.corridor.passage import Passage, Quote
+from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.shield import ended
 from tokmagic.corridor.tab import Tab
 from tokmagic.options import CallOptions, chain_of
@@ -101,10 +102,15 @@ class SplitPassage:
             yield Completed(self.reply)
 
     def quote(self) -> Quote:
-        """What all calls would take together, and how long the first would wait now."""
-        splitting = self._split()
+        """What all calls would take together, and how long the first would wait now.
+
+        Calls whose answers are kept cost nothing; as long as those of a round all are, the next one is known.
+        """
+        messages, splitting = self._messages, self._split()
+        while splitting is not None and (answers := self._kept(splitting)) is not None:
+            messages, splitting = splitting.combined(answers), splitting.again(answers)
         if splitting is None:
-            return self._make(self._messages, self._options).quote()
+            return self._make(messages, self._last_options(messages)).quote()
         whole, first = splitting.quote(), self._make(splitting.part(0), self._for_parts(splitting)).quote()
         return replace(
             first,
@@ -117,6 +123,20 @@ class SplitPassage:
 
     def _split(self) -> Splitting | None:
         return split_call(*Draft(self._parts, self._options, self._messages).said(chain_of(self._options)[0]))
+
+    def _kept(self, splitting: Splitting) -> list[str] | None:
+        """The answers to all parts of a round, where they are kept."""
+        options, kept = self._for_parts(splitting), []
+        for number in range(len(splitting.parts)):
+            reply = self._make(splitting.part(number), options).kept()
+            if reply is None:
+                return None
+            kept.append(reply.text)
+        return kept
+
+    def _last_options(self, messages: tuple[Message, ...]) -> CallOptions:
+        """Of the last call: in the place of a text it may have answers to parts, which no summary may stand for."""
+        return self._options if messages is self._messages else {**self._options, "compact": "off"}
 
     def _for_parts(self, splitting: Splitting) -> CallOptions:
         options: CallOptions = {**self._options, "truncate": "off", "max_tokens": splitting.answer_tokens}
@@ -164,7 +184,7 @@ class SplitPassage:
 
     async def _last(self, messages: tuple[Message, ...]) -> AsyncGenerator[Event]:
         """The call that answers."""
-        passage = self._answering = self._joined(messages, self._options)
+        passage = self._answering = self._joined(messages, self._last_options(messages))
         async with aclosing(passage.run()) as events:
             async for event in events:
                 if self._first_token is None and isinstance(event, _SAID):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COMPACTIONS = ("auto", "economic", "now", "off")
+COMPACTIONS = ("auto", "economic", "server", "now", "off")
 FORMATS = ("markdown", "text", "json", "code")
 EFFORTS = ("off", "low", "medium", "high")
 STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
@@ -236,7 +236,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--compact": {
         "type": _one_of("--compact", COMPACTIONS),
         "metavar": "WHEN",
-        "help": "replace its earlier turns by a summary: auto (when it is long), economic (when it pays), now or off",
+        "help": "replace its earlier turns by a summary: auto (when it is long), economic (when it pays), server (by "
+        "the service itself while it answers), now or off",
     },
     "--format": {
         "type": _one_of("--format", FORMATS),

@@ -30,13 +30,13 @@ from tokmagic.notebook.rendering import NotebookView, View
 from tokmagic.notebook.template import expand
 from tokmagic.notebook.terminal import TerminalView
 from tokmagic.notebook.tooling import opened
-from tokmagic.notebook.wording import show_count
+from tokmagic.notebook.wording import compaction_quote, show_count
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from tokmagic.conversation import Conversation
-    from tokmagic.corridor.passage import Quote
+    from tokmagic.core.quotes import Quote
     from tokmagic.options import CallOptions
     from tokmagic.sync import Client, Stream
 
@@ -212,6 +212,7 @@ def estimate(quote: Quote) -> Bundle:
         ("model", quote.model),
         ("input", f"{show_count(quote.input_tokens)} tokens"),
         ("answer", KEPT if quote.replayed else f"at most {quote.max_tokens:,} tokens"),
+        *((("compaction", compaction_quote(quote.compaction)),) if quote.compaction is not None else ()),
         *((("calls", f"at most {quote.calls:,}"),) if quote.calls > 1 else ()),
         ("cost", f"at most {ceiling}" if quote.ceiling.nanousd is not None else "unknown"),
         ("cut", cuts or "nothing"),

@@ -23,6 +23,8 @@ from tokmagic.core.events import (
     Waiting,
 )
 from tokmagic.core.messages import Text, ToolCall, ToolResult
+from tokmagic.core.money import show_nanousd
+from tokmagic.core.quotes import CompactionQuote
 from tokmagic.core.redaction import redact
 from tokmagic.core.replies import CompactionRecord, Receipt
 from tokmagic.core.spans import show_seconds
@@ -97,17 +99,31 @@ def _clipped(text: str) -> str:
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 1]}…"
 
 
-_HOW = {"server": "by the service", "summary": "by a summary", "extract": "by an extract"}
+_HOW = {
+    "server": "by the service",
+    "threshold": "by the service as it answered",
+    "summary": "by a summary",
+    "extract": "by an extract",
+}
 
 
 def compaction(record: CompactionRecord) -> str:
     """What a compaction did, with its numbers."""
     lost = f", {record.images:,} images lost" if record.images else ""
     price = f"for {record.cost}" if record.cost.nanousd != 0 else "at no cost"
+    price = "at a price that is part of the answer's" if record.how == "threshold" else price
     return (
         f"{record.replaced:,} earlier messages replaced {_HOW[record.how]}: {record.tokens_before:,} to "
         f"{record.tokens_after:,} tokens {price}{lost} ({record.why}). %tokens undo brings them back."
     )
+
+
+def compaction_quote(quote: CompactionQuote) -> str:
+    """What a compaction would do that comes with a call, and the most it can cost."""
+    after = f" to about {quote.tokens_after:,}" if quote.tokens_after is not None else ""
+    most = show_nanousd(quote.ceiling.nanousd, play=quote.ceiling.play)
+    price = "unknown" if quote.ceiling.nanousd is None else f"at most {most}"
+    return f"{_HOW[quote.how]}: {quote.tokens_before:,}{after} tokens, its part of the cost {price}"
 
 
 def show_count(tokens: TokenCount) -> str:
