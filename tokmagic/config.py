@@ -60,7 +60,7 @@ class Settings:
         limits: set by configuration.
         prices: the user's own, by pattern over ``provider/model`` names; of several the last one holds.
         tokenizers: the user's own, by the same patterns: a name, or the path of a ``tokenizer.json``.
-        ledger: where the book is; a path or a URL.
+        ledger: where the book is; a path or a URL, whose password no ``repr`` shows.
         user, team: for the scopes of these names.
         max_tokens: default bound of an answer; None takes what is safe for the model.
         timeout: seconds a reply may take.
@@ -74,7 +74,7 @@ class Settings:
     limits: tuple[Limit, ...] = ()
     prices: Mapping[str, Price] = field(default_factory=dict)
     tokenizers: Mapping[str, str] = field(default_factory=dict)
-    ledger: str = ""
+    ledger: str = field(default="", repr=False)
     user: str = ""
     team: str = ""
     max_tokens: int | None = None

@@ -126,9 +126,11 @@ def redis_server() -> Iterator[str | None]:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 break
-    yield f"redis://127.0.0.1:{port}"
-    server.terminate()
-    server.wait()
+    try:
+        yield f"redis://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def fill(path: Path) -> None:

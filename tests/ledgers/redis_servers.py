@@ -22,6 +22,8 @@ def start_redis(port: int, folder: str, *options: str) -> subprocess.Popen[bytes
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return server
+        if server.poll() is not None:
+            raise ChildProcessError(f"redis-server ended at once, with {server.returncode}, when asked for {options}")
         time.sleep(0.01)
     raise TimeoutError("redis-server did not answer within 10 s")
 

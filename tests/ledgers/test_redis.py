@@ -18,7 +18,7 @@ from tokmagic.core.errors import ConfigurationError, LedgerError
 from tokmagic.core.limits import MAX_AMOUNT, Account, Admitted, Limit
 from tokmagic.ledgers.addresses import Address
 from tokmagic.ledgers.redis import RedisLedger
-from tokmagic.ledgers.registry import open_ledger
+from tokmagic.ledgers.registry import open_ledger, shown
 from tokmagic.ledgers.servers import VERSION
 
 if TYPE_CHECKING:
@@ -36,9 +36,11 @@ SECRET = "hunter2"
 def another_server(start: Start, port: int, *options: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         server = start(port, folder, *options)
-        yield f"127.0.0.1:{port}"
-        server.terminate()
-        server.wait()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait()
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_url_that_means_nothing_is_refused_without_repeating_it(rest: str) -> 
 
 def test_no_trouble_shows_the_password(free_port: Callable[[], int], start_redis: Start) -> None:
     port = free_port()
-    with pytest.raises(LedgerError, match="cannot be reached: see that the server runs") as away:
+    with pytest.raises(LedgerError, match=r"cannot be reached \(ConnectionError\): see that the server runs") as away:
         RedisLedger(f"redis://me:{SECRET}@127.0.0.1:{port}")
     with (
         another_server(start_redis, port, "--requirepass", "other") as where,
@@ -76,6 +78,32 @@ def test_no_trouble_shows_the_password(free_port: Callable[[], int], start_redis
     for error in (away.value, refused.value):
         assert SECRET not in str(error)
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        (f"rediss://me:{SECRET}@h:7/1?prefix=a", "rediss://h:7/1?prefix=a"),
+        (f"REDIS://:p@/{SECRET}@h", "REDIS://h"),
+        ("redis://h", "redis://h"),
+        ("sqlite:////home//me@lab/book", "sqlite:////home//me@lab/book"),
+        ("/home//me@lab/book", "/home//me@lab/book"),
+    ],
+)
+def test_a_setting_is_shown_without_secrets(where: str, said: str) -> None:
+    assert shown(where) == said
+
+
+def test_a_url_with_a_mistake_in_its_scheme_is_no_path_and_is_not_repeated() -> None:
+    with pytest.raises(ConfigurationError, match="begins with no scheme: use ") as refused:
+        open_ledger(f" redis://:{SECRET}@h")
+    assert SECRET not in str(refused.value)
+
+
+def test_a_password_where_the_server_has_none_is_refused_and_not_shown(redis_server: str) -> None:
+    with pytest.raises(LedgerError) as refused:
+        RedisLedger(redis_server.replace("//", f"//me:{SECRET}@"))
+    assert SECRET not in str(refused.value)
 
 
 def test_a_server_that_may_forget_is_refused_with_the_way_out(free_port: Callable[[], int], start_redis: Start) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,13 @@ def test_a_plan_of_nothing_shows_the_sizes_that_are_safe(magics: TokMagics) -> N
     assert {("context window", "200,000"), ("safe max_tokens", "16,000"), ("extended output", "64,000")} <= {
         (name.strip(), number) for name, number in shown
     }
+
+
+def test_the_settings_in_force_show_no_password_of_the_book(magics: TokMagics) -> None:
+    found = parts.shared_parts()
+    found.settings = replace(found.settings, ledger="rediss://me:hunter2@host:7/1?prefix=team")
+    assert "rediss://host:7/1?prefix=team" in tokens(magics, "config")
+    assert "hunter2" not in tokens(magics, "config") + repr(found.settings)
 
 
 def test_the_settings_in_force_name_limits_by_their_origin_and_prices(magics: TokMagics) -> None:

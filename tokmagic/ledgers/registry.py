@@ -50,6 +50,8 @@ def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
     """
     match = _SCHEME.fullmatch(where) if isinstance(where, str) else None
     if match is None:
+        if "://" in str(where):
+            raise ConfigurationError("the ledger's URL begins with no scheme: use sqlite:///path or redis://host.")
         return SQLiteLedger(where, clock=clock)
     scheme = match["scheme"].lower()
     if scheme not in LEDGERS:
@@ -57,3 +59,10 @@ def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
             f"a ledger at {scheme}:// is not supported: use a path, sqlite:///path, redis://host or memory:."
         )
     return LEDGERS[scheme](match["rest"], clock)
+
+
+def shown(where: str) -> str:
+    """Where a setting says the book is, without the user and the password of a URL."""
+    match = _SCHEME.fullmatch(where)
+    on_server = match is not None and match["scheme"].lower() in ("redis", "rediss")
+    return re.sub("//.*@", "//", where, flags=re.DOTALL) if on_server else where

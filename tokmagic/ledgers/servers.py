@@ -10,7 +10,6 @@ import os
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -51,6 +50,13 @@ PAUSES = (0.0, 0.05, 0.25)
 _pack: Callable[[tuple[str | bytes | int, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 #: A connection is not there any more, or never was.
 LOST = (exceptions.ConnectionError, exceptions.TimeoutError, OSError)
+#: What lets a connection over TLS begin.
+SPEAK_TLS = (
+    "use its TLS port, and where it asks for a certificate, name yours in the URL: "
+    "?ssl_certfile=/path/to/cert.pem&ssl_keyfile=/path/to/key.pem"
+)
+#: How TLS says that a connection has ended.
+ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 
 class Server:
@@ -93,15 +99,23 @@ class Server:
         if self._closed:
             raise LedgerError(f"the book {self._address} was closed: open it again.")
         try:
-            for pause in PAUSES:
-                with suppress(*LOST):
-                    return self._once(words)
-                time.sleep(pause)
-            return self._once(words)
+            return self._patiently(words)
         except NoScriptError:
             raise
         except (RedisError, OSError) as error:
-            raise LedgerError(f"the book {self._address} {_trouble(error)}.") from None
+            trouble = _refusal(error) or _loss(error, self._address.tls)
+            raise LedgerError(f"the book {self._address} {trouble}.") from None
+
+    def _patiently(self, words: tuple[str | bytes | int, ...]) -> Any:
+        """Try again after each pause while connections are lost; a server that refuses to talk is not asked again."""
+        for pause in PAUSES:
+            try:
+                return self._once(words)
+            except LOST as error:
+                if _refusal(error):
+                    raise
+            time.sleep(pause)
+        return self._once(words)
 
     def _once(self, words: tuple[str | bytes | int, ...]) -> Any:
         connection = self._connection()
@@ -166,23 +180,26 @@ def _pool(address: Address) -> ConnectionPool:
     )
 
 
-def _trouble(error: Exception) -> str:
-    """What the server did, and the way out."""
+def _refusal(error: Exception) -> str:
+    """Why one side will not talk to the other, with the way out; empty where neither refuses."""
     unsafe = error.__context__
+    if isinstance(error, exceptions.AuthenticationError):
+        return "refuses the user or the password of the URL: correct it"
     if isinstance(unsafe, ssl.SSLCertVerificationError):
         return (
             f"shows a certificate that is not trusted ({unsafe.verify_message}): use the host name it is for, and "
             "where its CA is one of your own, name that in the URL: ?ssl_ca_certs=/path/to/ca.pem"
         )
-    if isinstance(unsafe, ssl.SSLError):
-        return (
-            f"cannot be talked to over TLS ({unsafe.reason}): use its TLS port, and where it asks for a certificate, "
-            "name yours in the URL: ?ssl_certfile=/path/to/cert.pem&ssl_keyfile=/path/to/key.pem"
-        )
-    if isinstance(error, exceptions.AuthenticationError):
-        return "refuses the user or the password of the URL: correct it"
+    if isinstance(unsafe, ssl.SSLError) and not isinstance(unsafe, ENDS):
+        return f"cannot be talked to over TLS ({unsafe.reason}): {SPEAK_TLS}"
+    return ""
+
+
+def _loss(error: Exception, tls: bool) -> str:
+    """What became of a connection or a command, with the way out."""
     if isinstance(error, LOST):
-        return f"cannot be reached: see that the server runs, and try again ({type(error).__name__})"
+        way_out = SPEAK_TLS if tls else "where it speaks TLS, begin the URL with rediss://"
+        return f"cannot be reached ({type(error).__name__}): see that the server runs, and {way_out}"
     if isinstance(error, exceptions.OutOfMemoryError):
         return "has no memory left: raise the server's maxmemory"
     return f"cannot be used ({str(error).splitlines()[0]}): see that the server is Redis 6 or newer"

@@ -14,6 +14,7 @@ from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Level, Limit, show_amount
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.words import parse_limit
+from tokmagic.ledgers.registry import shown
 from tokmagic.notebook import markup
 from tokmagic.notebook.cell import estimate
 from tokmagic.notebook.markup import Bundle
@@ -124,7 +125,7 @@ def config(magics: TokMagics, _: str) -> Bundle:
         ("system", magics.system or "none"),
         ("max_tokens", _tokens(magics.max_tokens or settings.max_tokens, "safe for the model: %tokens plan")),
         ("render_hz", f"{magics.render_hz:g}"),
-        ("book", settings.ledger),
+        ("book", shown(settings.ledger)),
         ("user, team", f"{settings.user}, {settings.team or 'no team'}"),
     )
     return markup.table(("setting", "value"), lines)
