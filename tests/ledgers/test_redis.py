@@ -9,15 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 import redis
 
+from tokmagic.core.book import Entry
 from tokmagic.core.errors import ConfigurationError, LedgerError
 from tokmagic.core.limits import MAX_AMOUNT, Account, Admitted, Limit
 from tokmagic.ledgers.addresses import Address
-from tokmagic.ledgers.redis import RedisLedger
+from tokmagic.ledgers.memory import MemoryLedger
+from tokmagic.ledgers.redis import PAGE, RedisLedger
 from tokmagic.ledgers.registry import open_ledger, shown
 from tokmagic.ledgers.servers import VERSION
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     Start = Callable[..., subprocess.Popen[bytes]]
 
 SECRET = "hunter2"
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()
 
 
 @contextmanager
@@ -202,6 +206,35 @@ def test_a_book_of_another_version_is_refused_with_both_versions(redis_url: str)
         server.set("{" + Address.parse(redis_url).prefix + "}:version", VERSION + 7)
     with pytest.raises(LedgerError, match=f"has version {VERSION + 7}, and this tokmagic reads {VERSION}: use one"):
         RedisLedger(redis_url)
+
+
+@pytest.mark.parametrize("session", [None, "s1", "s2"])
+@pytest.mark.parametrize("most", [0, 1, 7, 650, 1000, -1])
+def test_entries_of_more_minutes_than_are_read_at_once_come_as_from_any_book(
+    many_minutes: tuple[RedisLedger, MemoryLedger], session: str | None, most: int
+) -> None:
+    for since, until in ((0.0, None), (NOON + 90, NOON + 60 * PAGE + 90), (NOON + 60 * PAGE, None), (NOON - 9, NOON)):
+        first, second = (
+            ledger.entries(since=since, until=until, session=session, most=most) for ledger in many_minutes
+        )
+        assert first == second
+
+
+@pytest.fixture(scope="module")
+def many_minutes(redis_server: str) -> Iterator[tuple[RedisLedger, MemoryLedger]]:
+    """The same entries in a book on Redis and in one that is known: some in one minute, and one out of turn."""
+    books = RedisLedger(f"{redis_server}?prefix=minutes", clock=lambda: NOON), MemoryLedger(clock=lambda: NOON)
+    for number in range(PAGE + 100):
+        late = -45.0 if number == PAGE else 0.0
+        entry = Entry(
+            f"e{number}", "c", NOON + 60 * number - number % 3 * 45 + late, "demo/claude", session=f"s{number % 4}",
+            lease_until=NOON + 10**6, waited=number % 5,
+        )  # fmt: skip
+        for book in books:
+            book.reserve(entry, [], "")
+    yield books
+    for book in books:
+        book.close()
 
 
 def test_books_with_different_prefixes_are_apart(redis_url: str, desk: Desk) -> None:
