@@ -103,7 +103,10 @@ class Compactor:
         yield Notice(f"The thread is not compacted: {why}.")
 
     def quote(self, due: Due) -> tuple[CompactionQuote, tuple[Message, ...]]:
-        """What it would take, and the thread then: with the summary that is kept, else with an extract in its place."""
+        """What it would take, and the thread then: with the summary that is kept, else with an extract in its place.
+
+        A Responses service leaves what the user said beside its summary, so that stays in either case.
+        """
         ways = list(self._ways(due.plan))
         price, calls = replace(FREE, play=self._model.play), 0
         for how in ways[:-1]:
@@ -113,6 +116,8 @@ class Compactor:
                 price = most_of_both(price, asked.ceiling)
                 self._reply = passage.kept() if how == ways[0] else self._reply
         summary = self._summary(ways[0], due.plan)
+        if ways[0] == "server" and self._model.protocol == "responses":
+            summary = replace(summary, provider="openai")
         after = tokens_after(due.plan, summary, self._parts.counter(self._model))
         return (
             CompactionQuote(ways[0], due.plan.tokens, after, price, calls),

@@ -28,9 +28,9 @@ def plan(model, messages=LONG, threshold=1_000, **fields):
 
 @pytest.mark.parametrize(
     ("model", "room", "tokens"),
-    [(CLAUDE, 180_000, 100_000), (CLAUDE, 60_000, 60_000), (GPT, 9_000, 9_000), (GPT, None, 100_000)],
+    [(CLAUDE, 180_000, 100_000), (CLAUDE, 60_000, 50_000), (GPT, 8_000, 6_000), (GPT, None, 100_000)],
 )
-def test_the_threshold_is_that_of_tokmagic_or_what_the_input_may_take(model, room, tokens):
+def test_the_threshold_is_that_of_tokmagic_and_is_reached_before_the_input_is_cut(model, room, tokens):
     assert compact_at(model, SERVER, room) == CompactAt(tokens)
 
 

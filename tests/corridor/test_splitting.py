@@ -109,6 +109,15 @@ def test_the_quote_says_into_how_many_and_bounds_the_cost(parts, run):
     assert (quote.max_tokens, quote.cuts) == (300, ())
 
 
+def test_parts_whose_answers_are_kept_are_quoted_as_free(parts, run):
+    question = user(f"{ASKED}\n\n{LONG}")
+    run(watch(split(parts, question, max_tokens=300, replay=True)))
+    kept = split(parts, question, max_tokens=300, replay=True).quote()
+    assert (kept.replayed, kept.ceiling.nanousd, kept.calls) == (True, 0, 1)
+    for fresh in ({"max_tokens": 200, "replay": True}, {"max_tokens": 300}):
+        assert split(parts, question, **fresh).quote().calls > 1
+
+
 def test_a_quote_of_what_fits_is_the_ordinary_one(parts):
     assert split(parts, user(ASKED)).quote().calls == 1
 

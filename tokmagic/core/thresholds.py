@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .compaction import LONGEST, Compacting, threshold_of
+from .compaction import LONGEST, WINDOW_PERCENT, Compacting, threshold_of
 from .errors import ConfigurationError
 from .messages import CompactAt, Compaction, Message, Request
 from .models import Model, Protocol
@@ -26,8 +26,8 @@ def compact_at(model: Model, settings: Compacting, room: int | None) -> CompactA
 
     Args:
         model: that answers, and summarises.
-        settings: in words of its own; without a threshold the service compacts where tokmagic would.
-        room: tokens that the input may take; None where nothing bounds it.
+        settings: of the compaction; without a threshold the service compacts where tokmagic would.
+        room: tokens that the input may take, what is more being cut; None where nothing bounds it.
 
     Raises:
         ConfigurationError: the service does not compact by itself, or not at that threshold.
@@ -47,7 +47,8 @@ def compact_at(model: Model, settings: Compacting, room: int | None) -> CompactA
             f"The service of {model.name} compacts from {least:,} tokens on at the earliest, and its input may take "
             f"{room:,}: use compact=auto."
         )
-    return CompactAt(max(least, threshold_of(model, settings, room)), _wish(model, settings))
+    reachable = room * WINDOW_PERCENT // 100 if room is not None else None
+    return CompactAt(max(least, threshold_of(model, settings, reachable)), _wish(model, settings))
 
 
 def _wish(model: Model, settings: Compacting) -> str:
