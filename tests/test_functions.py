@@ -176,3 +176,33 @@ def test_a_type_is_asked_for_in_the_words_of_each_protocol(protocol):
     assert {"messages": "output_config", "responses": "text", "chat": "response_format"}[protocol] == name
     assert "'additionalProperties': False" in str(asked)
     assert ("Place_int_" in str(asked)) == (protocol != "messages")
+
+
+class Look:
+    """A tool that describes itself."""
+
+    name, description, input_schema = "look", None, {"type": "object", "properties": {"at": {"type": "string"}}}
+
+    def call(self, arguments):
+        return arguments
+
+
+def test_an_object_may_describe_itself_and_gets_its_arguments_as_they_are():
+    found = as_function(Look())
+    assert found.tool == Tool("look", "", Look.input_schema)
+    assert found.bound('{"at": 1, "more": [2]}')() == {"at": 1, "more": [2]}
+    with pytest.raises(BadArguments, match="a JSON object, not list"):
+        found.bound("[]")
+
+
+def test_a_tool_made_for_the_anthropic_sdk_is_one_here_too():
+    made = anthropic.beta_tool(google)
+    assert as_function(made).tool.schema == made.input_schema
+    assert as_function(made).bound('{"location": "Rome"}')() == "Rome c"
+
+
+@pytest.mark.parametrize("lacking", [{"name": None}, {"name": "a b"}, {"input_schema": None}])
+def test_an_object_that_describes_itself_by_half_is_refused(lacking):
+    half = type("Half", (Look,), lacking)()
+    with pytest.raises(ConfigurationError, match="it has `call`, and needs a `name`"):
+        as_function(half)

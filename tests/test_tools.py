@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import threading
+from base64 import b64encode
+from collections import namedtuple
 from dataclasses import dataclass
 from typing import get_args
 
@@ -21,6 +23,7 @@ from tokmagic.core.messages import Image, Message, Text, Tool, ToolCall, ToolRes
 from tokmagic.core.replies import Answer, StopReason
 from tokmagic.core.toolcalls import STEPS, closed
 from tokmagic.core.usage import Usage
+from tokmagic.functions import mcp_tools
 from tokmagic.parts import Parts
 from tokmagic.results import ToolError
 from tokmagic.sync import Client
@@ -522,6 +525,98 @@ def test_messages_and_options_can_be_replaced_between_turns(scripted):
     assert parts.requests[1].messages[0] == user("Go slowly.")
     assert text_of(results(parts.requests[1])[0]) == "2"
     assert parts.requests[1].max_tokens == 77
+
+
+def subtracting(name):
+    return lambda_named(name, lambda a, b: a - b)
+
+
+def test_tools_may_be_added_and_taken_away_between_turns(scripted):
+    parts = scripted(
+        calls(("add", '{"a":1,"b":1}')), calls(("add", '{"a":1,"b":1}'), ("less", '{"a":3,"b":1}')), said()
+    )
+    run = Client("demo/claude", parts=parts).run_tools("Go.", tools=[add])
+    for place, reply in enumerate(run):
+        assert reply.tool_calls or place == 2
+        if place == 0:
+            run.tool_response()
+            run.tools = [*run.tools, subtracting("less")]
+        elif place == 1:
+            run.tools = run.tools[1:]
+    assert [[tool.name for tool in request.tools] for request in parts.requests] == [["add"], ["add", "less"], ["less"]]
+    assert [text_of(result) for result in results(parts.requests[1])] == ["2"]
+    unknown, less = results(parts.requests[2])[1:]
+    assert "There is no tool add. There are: less." in text_of(unknown)
+    assert text_of(less) == "2"
+
+
+def test_a_tool_that_takes_the_place_of_another_runs_the_calls_that_wait(parts, runner):
+    async def go():
+        run = AsyncClient("demo/claude", parts=parts).run_tools(ASK, tools=[add])
+        async for reply in run:
+            if reply.tool_calls:
+                run.tools = [subtracting("add")]
+        return run
+
+    run = runner.run(go())
+    assert "returned: -1" in run.reply.text
+    assert [tool.__name__ for tool in run.tools] == ["add"]
+
+
+def test_tools_that_are_none_are_refused_and_the_run_keeps_those_it_has(scripted):
+    parts = scripted(calls(("add", '{"a":1,"b":1}')), said())
+    run = Client("demo/claude", parts=parts).run_tools("Go.", tools=[add])
+    with pytest.raises(ConfigurationError, match="is no tool"):
+        run.tools = ["add"]
+    run.options["tools"] = [add]
+    with pytest.raises(ConfigurationError, match="set its tools instead"):
+        run.until_done()
+    del run.options["tools"]
+    assert run.tools == (add,)
+    assert run.until_done().text == "Done."
+
+
+class Session:
+    """A session with a server of tools, whose results have the fields of the ``mcp`` package, before and after 2."""
+
+    Listed = namedtuple("Listed", "name description inputSchema")
+    Returned = namedtuple("Returned", "content structured_content is_error")
+    Older = namedtuple("Older", "content structuredContent isError")
+    Said, Shown, Held = namedtuple("Said", "text"), namedtuple("Shown", "data"), namedtuple("Held", "resource")
+
+    def __init__(self, returned):
+        self.asked, self._returned = [], returned
+
+    async def call_tool(self, name, arguments):
+        self.asked.append((name, arguments))
+        return self._returned
+
+
+DRAWN, DOT = b64encode(PIXEL).decode(), Image("image/png", PIXEL)
+
+
+@pytest.mark.parametrize(
+    ("returned", "parts_sent", "is_error"),
+    [
+        (Session.Returned([Session.Said("a")], {"b": 1}, False), (Text("a"),), False),
+        (Session.Older([Session.Shown(DRAWN)], None, False), (DOT,), False),
+        (Session.Returned([Session.Held(Session.Said("read"))], None, False), (Text("read"),), False),
+        (Session.Older([], {"b": 1}, False), (Text('{"b":1}'),), False),
+        (Session.Returned([], None, False), (), False),
+        (Session.Older([Session.Said("no such place")], None, True), (Text("no such place"),), True),
+        (Session.Returned([Session.Said("no"), Session.Shown(DRAWN)], None, True), (Text("no"), DOT), True),
+    ],
+)
+def test_tools_of_an_mcp_server_are_called_and_their_results_read(scripted, runner, returned, parts_sent, is_error):
+    async def go():
+        tools = mcp_tools(session, [Session.Listed("look", None, {"type": "object", "properties": {}})])
+        return await AsyncClient("demo/claude", parts=parts).run_tools("Go.", tools=tools).until_done()
+
+    session, parts = Session(returned), scripted(calls(("look", '{"at": "north"}')), said())
+    runner.run(go())
+    (result,) = results(parts.requests[1])
+    assert session.asked == [("look", {"at": "north"})]
+    assert (result.parts, result.is_error) == (parts_sent, is_error)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -82,6 +82,7 @@ _HOMES = {
     "tokmagic.core.quotes": ("Quote",),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),
+    "tokmagic.functions": ("mcp_tools",),
     "tokmagic.guarding.clients": ("guard",),
     "tokmagic.hooks": ("on_entry",),
     "tokmagic.metrics": ("export_metrics",),

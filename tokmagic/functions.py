@@ -1,7 +1,8 @@
 """A Python function as a tool: described by its signature and docstring, called with the arguments a model wrote.
 
-The arguments are checked against the signature before the function runs, so it gets the types it names. pydantic and
-the docstring parser, which come with the SDKs, load with the first tool.
+The arguments are checked against the signature before the function runs, so it gets the types it names. An object may
+describe itself instead, as the tools of an MCP server do; it gets the arguments as they are. pydantic and the docstring
+parser, which come with the SDKs, load with the first function.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, cast
 
 from tokmagic.core.errors import ConfigurationError
@@ -33,11 +34,12 @@ class Function:
     Attributes:
         tool: how it is described to the model.
         is_async: whether it runs in the event loop.
+        given: the function itself.
     """
 
     tool: Tool
     is_async: bool
-    _function: Callable[..., Any]
+    given: Any
 
     def bound(self, arguments: str) -> Callable[[], Any]:
         """The call with these arguments, ready to be made.
@@ -48,24 +50,58 @@ class Function:
         Raises:
             BadArguments: they are no object, or do not fit the signature.
         """
-        from pydantic import ValidationError
-
         try:
             said = json.loads(arguments.strip() or "{}", parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BadArguments(f"The arguments are no JSON: {error}") from error
         if not isinstance(said, dict):
             raise BadArguments(f"The arguments are a JSON object, not {type(said).__name__}.")
+        return self._called_with(said)
+
+    def _called_with(self, said: dict[str, Any]) -> Callable[[], Any]:
+        from pydantic import ValidationError
+
         try:
             checked = self._check(**said)
         except ValidationError as error:
             raise BadArguments(_faults(error)) from error
-        return lambda: self._function(**checked)
+        return partial(self.given, **checked)
 
     @cached_property
     def _check(self) -> Callable[..., dict[str, Any]]:
         """Takes what the function takes, and returns the arguments in the types it names."""
-        return _checker(self._function)
+        return _checker(self.given)
+
+
+class SelfDescribed(Function):
+    """An object with ``name``, ``description``, ``input_schema`` (or ``inputSchema``) and ``call(arguments)``."""
+
+    def _called_with(self, said: dict[str, Any]) -> Callable[[], Any]:
+        return partial(self.given.call, said)
+
+
+@dataclass(frozen=True)
+class McpTool:
+    """A tool of an MCP server; its results are read by ``results``."""
+
+    name: str
+    description: str
+    input_schema: Mapping[str, Any]
+    _session: Any
+
+    async def call(self, arguments: dict[str, Any]) -> Any:
+        """Let the server run it."""
+        return await self._session.call_tool(self.name, arguments)
+
+
+def mcp_tools(session: Any, tools: Iterable[Any]) -> list[McpTool]:
+    """The tools of an MCP server, for a run of the asynchronous client in the loop of its session.
+
+    Args:
+        session: an open ``ClientSession`` of the ``mcp`` package.
+        tools: what it lists, or some of them: ``(await session.list_tools()).tools``.
+    """
+    return [McpTool(tool.name, tool.description or "", _schema_of(tool), session) for tool in tools]
 
 
 def function_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Function]:
@@ -90,12 +126,31 @@ def described(tools: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
     return found
 
 
-def as_function(function: Callable[..., Any]) -> Function:
-    """One function, described.
+def as_function(given: Any) -> Function:
+    """One function, or object that describes itself, described.
 
     Raises:
         ConfigurationError: it is none, or no model can call it by its name or with named arguments of JSON types.
     """
+    described = callable(getattr(given, "call", None)) and not inspect.isroutine(given)
+    return _self_described(given) if described else _by_signature(given)
+
+
+def _self_described(given: Any) -> Function:
+    name, schema = getattr(given, "name", None), _schema_of(given)
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(schema, Mapping):
+        raise ConfigurationError(
+            f"{given!r} is no tool: it has `call`, and needs a `name` of letters, digits, _ or - and an `input_schema`."
+        )
+    tool = Tool(name, getattr(given, "description", None) or "", schema)
+    return SelfDescribed(tool, inspect.iscoroutinefunction(given.call), given)
+
+
+def _schema_of(given: Any) -> Any:
+    return getattr(given, "input_schema", None) or getattr(given, "inputSchema", None)
+
+
+def _by_signature(function: Callable[..., Any]) -> Function:
     name = getattr(function, "__name__", "")
     if not callable(function) or not _NAME.fullmatch(name):
         raise ConfigurationError(f"{function!r} is no tool: give a function with a name of letters, digits, _ or -.")

@@ -6,6 +6,7 @@ back, to be shown to people.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from dataclasses import replace
 from typing import Any
 
@@ -25,19 +26,48 @@ def parts_of(value: Any) -> tuple[Text | Image, ...]:
 
     Args:
         value: text is taken as it is, and so are ``Text`` and ``Image``; bytes of an image, and what draws itself as
-            PNG, become images; None is nothing; a list that holds an image is taken item by item; all else is JSON.
+            PNG, become images; None is nothing; a list that holds an image is taken item by item; what an MCP server
+            returned is its content; all else is JSON.
+
+    Raises:
+        ToolError: an MCP server returned an error.
     """
     if value is None:
         return ()
-    if isinstance(value, str):
-        return (Text(value),)
-    if isinstance(value, Text | Image):
-        return (value,)
+    if isinstance(value, str | Text | Image):
+        return (Text(value) if isinstance(value, str) else value,)
     if image := _drawn(value):
         return (image,)
     if isinstance(value, list | tuple) and any(isinstance(item, Text | Image) or _drawn(item) for item in value):
         return tuple(part for item in value for part in parts_of(item))
+    if _named(value, "isError", "is_error") is not None and isinstance(getattr(value, "content", None), list):
+        return _returned(value)
     return (Text(_as_json(value)),)
+
+
+def _returned(result: Any) -> tuple[Text | Image, ...]:
+    """The content of an MCP server's result; its structured value, where it has no other."""
+    parts = tuple(_piece(block) for block in result.content)
+    structured = _named(result, "structuredContent", "structured_content")
+    if not parts and structured is not None:
+        parts = (Text(_as_json(structured)),)
+    if _named(result, "isError", "is_error"):
+        raise ToolError(*parts)
+    return parts
+
+
+def _piece(block: Any) -> Text | Image:
+    """A block of text, an image, or a resource that is either; anything else as JSON."""
+    held = getattr(block, "resource", block)
+    data = getattr(held, "data", None) or getattr(held, "blob", None)
+    image = image_of(b64decode(data)) if isinstance(data, str) else None
+    text = getattr(held, "text", None)
+    return image or Text(text if isinstance(text, str) else _as_json(block))
+
+
+def _named(value: Any, *names: str) -> Any:
+    """What it has under the first of these names; packages before and after version 2 differ in them."""
+    return next((found for name in names if (found := getattr(value, name, None)) is not None), None)
 
 
 def shortened(result: ToolResult, max_tokens: int, counter: Counter) -> tuple[ToolResult, tuple[Cut, ...]]:

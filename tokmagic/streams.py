@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tokmagic.core.errors import StreamBroken
 from tokmagic.core.events import Event
@@ -67,6 +67,15 @@ class RunState:
     def options(self) -> CallOptions:
         """The options of the next turn's call; may be changed."""
         return self._run.options
+
+    @property
+    def tools(self) -> tuple[Any, ...]:
+        """What the model may call. Set it to change that: for calls not made yet, and for the next turn."""
+        return self._run.tools
+
+    @tools.setter
+    def tools(self, tools: Iterable[Any]) -> None:
+        self._run.tools = tools
 
     def append(self, *messages: Message) -> None:
         """Say more with the next turn, behind the results of its tools; a run that was done goes on.

@@ -1,6 +1,7 @@
 """The state of a run of tools between two turns: what was said, what is said next, and whether the model is done.
 
-Between turns the caller may look at the results that are sent next, add messages, or replace them all. Whatever the
+Between turns the caller may look at the results that are sent next, add messages or replace them all, and change what
+may be called: a call that was not made yet is made by whatever then has its name, or is unknown. Whatever the
 history then is, each call in it has a result before it goes out. A run that a limit or ``max_iterations`` ends has a
 last reply that says so.
 """
@@ -8,14 +9,14 @@ last reply that says so.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from tokmagic.answering import Here, Toolbox, in_a_thread
 from tokmagic.conversation import Conversation
-from tokmagic.core.errors import BudgetExceeded
+from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.core.events import ToolEvent
 from tokmagic.core.messages import Message, Text, ToolCall, ToolResult
 from tokmagic.core.money import Cost
@@ -23,6 +24,7 @@ from tokmagic.core.replies import Answer, Cut, Reply, StopReason
 from tokmagic.core.toolcalls import STEPS, last_calls, not_run, parted, with_results
 from tokmagic.core.usage import Usage
 from tokmagic.corridor import Walk
+from tokmagic.functions import function_tools
 from tokmagic.options import CallOptions
 from tokmagic.outputs import Output
 
@@ -93,6 +95,15 @@ class ToolRun:
             self._thread.messages[:] = history
         self._results.clear()
 
+    @property
+    def tools(self) -> tuple[Any, ...]:
+        """What may be called from now on: functions, and objects that describe themselves."""
+        return tuple(function.given for function in self._toolbox.functions.values())
+
+    @tools.setter
+    def tools(self, tools: Iterable[Any]) -> None:
+        self._toolbox = replace(self._toolbox, functions=function_tools(tools))
+
     def append(self, *messages: Message) -> None:
         """Say more with the next turn, behind the results of its tools; a run that was done goes on.
 
@@ -159,7 +170,11 @@ class ToolRun:
         if self._results:
             results = [self._results[call.id][0] for call in self._calls if call.id in self._results]
             self.messages = with_results(self.messages, results)
-        options: CallOptions = {**self.options, "thread": self._thread, "limits": self._toolbox.allowance.left()}
+        if "tools" in self.options:
+            raise ConfigurationError("The tools of a run are no option of a turn: set its tools instead.")
+        offered = [function.tool for function in self._toolbox.functions.values()]
+        left = self._toolbox.allowance.left()
+        options: CallOptions = {**self.options, "tools": offered, "thread": self._thread, "limits": left}
         walk = self._make(self._said, options)
         self._toolbox.allowance.calls.append(walk)
         return walk, cuts

@@ -158,15 +158,13 @@ def tool_run(
     longest = min(LONGEST_RESULT, (models[0].context_window or LONGEST_RESULT * SHARE) // SHARE)
     toolbox = Toolbox(functions, options.get("confirm"), longest, parts.counter(models[0]), Allowance(shared, own))
     output = Output(options["output"]) if options.get("output") is not None else None
-    call = _call_options(options, [function.tool for function in functions.values()], output, models)
+    call = _call_options(options, output, models)
     return ToolRun(make, Rules(_iterations(options), output), toolbox, call, prompt)
 
 
-def _call_options(
-    options: ToolOptions, tools: Sequence[Tool], output: Output | None, models: Sequence[Model]
-) -> CallOptions:
-    said = {name: value for name, value in options.items() if name in CallOptions.__optional_keys__}
-    call = cast("CallOptions", {**said, "tools": tools})
+def _call_options(options: ToolOptions, output: Output | None, models: Sequence[Model]) -> CallOptions:
+    said = {name: value for name, value in options.items() if name in CallOptions.__optional_keys__ - {"tools"}}
+    call = cast("CallOptions", said)
     if output is not None:
         if len({model.protocol for model in models}) > 1:
             raise ConfigurationError("output is asked for in one protocol: name models that all speak the same.")
