@@ -11,7 +11,7 @@ from tokmagic import hooks, reports
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Amounts, Charge
-from tokmagic.core.reports import moment
+from tokmagic.core.reports import moment, natural
 from tokmagic.core.usage import Usage
 from tokmagic.sync import Client
 
@@ -104,6 +104,35 @@ def test_usage_is_told_apart_by_where_it_came_from(at_noon, by):
     assert [row.group for row in reports.usage_table(at_noon, None, by)] == ["one", "two"]
 
 
+def test_cells_of_equal_names_are_told_apart_by_their_sessions_and_stand_in_their_order(at_noon):
+    for cell in ("cell 10", "cell 9", "cell 9", "", "cell x"):
+        used(at_noon, ago=30, call=cell + str(at_noon.ledger.entries()), session="beef", notebook="a.ipynb", cell=cell)
+    used(at_noon, ago=90, session="cafe", notebook="cafe", cell="cell 9", call="other")
+    found = reports.usage_table(at_noon, None, "cell")
+    assert [(row.session, row.notebook, row.group, row.calls, row.last_minute.calls) for row in found] == [
+        ("cafe", "", "cell 9", 1, 0),
+        ("beef", "a.ipynb", "", 1, 1),
+        ("beef", "a.ipynb", "cell 9", 2, 2),
+        ("beef", "a.ipynb", "cell 10", 1, 1),
+        ("beef", "a.ipynb", "cell x", 1, 1),
+    ]
+    assert [line.split("  ")[0] for line in repr(found).splitlines()[1:3]] == ["cafe", "beef a.ipynb"]
+
+
+def test_sessions_name_their_notebook_and_come_in_the_order_in_which_they_were_used(at_noon):
+    used(at_noon, ago=50, session="beef", notebook="a.ipynb")
+    used(at_noon, ago=40, session="cafe", notebook="b.ipynb")
+    used(at_noon, ago=5, session="beef", notebook="beef")
+    found = reports.usage_table(at_noon, None, "session")
+    assert [(row.group, row.notebook, row.calls) for row in found] == [("cafe", "b.ipynb", 1), ("beef", "a.ipynb", 2)]
+    assert "beef a.ipynb" in repr(found)
+
+
+@pytest.mark.parametrize("text", ["cell 007", "", "9", "x9y10", "٣", "1" * 5000])
+def test_texts_are_sorted_by_the_numbers_in_them(text):
+    assert sorted([f"{text}10", f"{text}9", text], key=natural)[1:] == [f"{text}9", f"{text}10"]
+
+
 def test_a_group_the_book_does_not_keep_is_refused(at_noon):
     with pytest.raises(ConfigurationError, match="'colour' is not kept: use one of model, cell, day"):
         reports.usage_table(at_noon, None, "colour")
@@ -112,7 +141,7 @@ def test_a_group_the_book_does_not_keep_is_refused(at_noon):
 def test_a_table_of_usage_reads_as_text_and_escapes_what_goes_into_html(at_noon):
     used(at_noon, ago=1, cell="<b>In [1]</b>")
     found = reports.usage_table(at_noon, None, "cell")
-    assert repr(found).splitlines()[0].split()[:3] == ["cell", "calls", "cost"]
+    assert repr(found).splitlines()[0].split()[:4] == ["session", "cell", "calls", "cost"]
     assert "$1.00" in repr(found)
     assert "&lt;b&gt;In [1]&lt;/b&gt;" in found._repr_html_()
 

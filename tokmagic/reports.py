@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +17,7 @@ from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Amounts, Charge
 from tokmagic.core.money import Cost, nanousd
 from tokmagic.core.prices import cost as cost_of
-from tokmagic.core.reports import BY, By, ModelTable, Since, UsageTable, moment, usage_rows
+from tokmagic.core.reports import BY, By, Group, ModelTable, Since, UsageTable, moment, natural, usage_rows
 from tokmagic.core.usage import Usage
 from tokmagic.keys import has_key
 from tokmagic.ledgers import Ledger
@@ -25,6 +25,8 @@ from tokmagic.parts import Parts
 
 #: Entries read from the book at once.
 PAGE = 1_000
+#: Entries of a session in which its notebook is looked for.
+LOOKED_AT = 20
 #: Seconds a record's hold may take to be settled; it is charged in full where that never happens.
 RECORD_LEASE = 60.0
 
@@ -37,14 +39,19 @@ def usage_table(parts: Parts, since: Since | None, by: By | None) -> UsageTable:
     """
     if by is not None and by not in BY:
         raise ConfigurationError(f"Usage by {by!r} is not kept: use one of {', '.join(BY)}.")
-    now = parts.now()
+    ledger, now = parts.ledger, parts.now()
     start = moment(since, now)
+    sessions = _sessions(ledger, start) if by in ("cell", "session") else {}
     if by == "day":
-        totals = _by_day(parts.ledger, start)
+        totals = _by_day(ledger, start)
+    elif by == "cell":
+        totals = [found for session in sessions.values() for found in _cells(ledger, start, session)]
     else:
-        totals = [(total.group, total) for total in parts.ledger.totals(since=start, by=by)]
-    recent = pages(parts.ledger, since=max(start, now.timestamp() - 60.0))
-    return UsageTable(usage_rows(totals, ((_group(entry, by), entry) for entry in recent)), by)
+        totals = [(sessions.get(total.group, Group(total.group)), total) for total in ledger.totals(since=start, by=by)]
+        places = {session: place for place, session in enumerate(sessions)}
+        totals.sort(key=lambda found: places.get(found[0].name, 0))
+    recent = pages(ledger, since=max(start, now.timestamp() - 60.0))
+    return UsageTable(usage_rows(totals, ((_group(entry, by, sessions), entry) for entry in recent)), by)
 
 
 def pages(ledger: Ledger, *, since: float = 0.0, until: float | None = None, size: int = PAGE) -> Iterator[Entry]:
@@ -146,14 +153,35 @@ def _paid(price: Cost | float, *, play: bool) -> Cost:
     return Cost(amount, "exact", play)
 
 
-def _by_day(ledger: Ledger, since: float) -> list[tuple[str, Total]]:
+def _sessions(ledger: Ledger, since: float) -> dict[str, Group]:
+    """The sessions that booked something, the one that did so last at the end."""
+    names = {total.group for total in ledger.totals(since=since, by="session")}
+    newest = [entries for name in names if (entries := ledger.entries(session=name, most=LOOKED_AT))]
+    newest.sort(key=lambda entries: entries[0].at)
+    return {entries[0].session: _session(entries) for entries in newest}
+
+
+def _session(entries: Sequence[Entry]) -> Group:
+    """The session of these entries, with its notebook; where that is unknown they have the session's name for it."""
+    name = entries[0].session
+    notebooks = (entry.notebook for entry in entries if entry.notebook != name)
+    return Group(name, name, next(notebooks, ""))
+
+
+def _cells(ledger: Ledger, since: float, session: Group) -> list[tuple[Group, Total]]:
+    """The cells of a session, in their order."""
+    found = ledger.totals(since=since, session=session.name, by="cell")
+    return [(replace(session, name=total.group), total) for total in sorted(found, key=lambda t: natural(t.group))]
+
+
+def _by_day(ledger: Ledger, since: float) -> list[tuple[Group, Total]]:
     """A group for each day on which something was booked, from midnight to midnight where the user is."""
-    found: list[tuple[str, Total]] = []
+    found: list[tuple[Group, Total]] = []
     until: float | None = None
     while newest := ledger.entries(since=since, until=until, most=1):
         midnight = _midnight(newest[0].at)
         day, start = midnight.strftime("%Y-%m-%d"), max(since, midnight.timestamp())
-        found += [(day, total) for total in reversed(ledger.totals(since=start, until=until))]
+        found += [(Group(day), total) for total in reversed(ledger.totals(since=start, until=until))]
         until = start
     return found[::-1]
 
@@ -163,7 +191,8 @@ def _midnight(at: float) -> datetime:
     return day.replace(hour=0, minute=0, second=0, microsecond=0).astimezone()
 
 
-def _group(entry: Entry, by: By | None) -> str:
+def _group(entry: Entry, by: By | None, sessions: Mapping[str, Group]) -> Group:
     if by is None:
-        return ""
-    return _midnight(entry.at).strftime("%Y-%m-%d") if by == "day" else str(getattr(entry, by))
+        return Group("")
+    name = _midnight(entry.at).strftime("%Y-%m-%d") if by == "day" else str(getattr(entry, by))
+    return replace(sessions[entry.session], name=name) if entry.session in sessions else Group(name)

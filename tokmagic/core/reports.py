@@ -1,7 +1,7 @@
 """What the book says, as rows for people: usage by group, and models with their limits and prices. Pure.
 
 A row of usage is a total with the rates of its last minute beside it. Real and play money stay in rows of their own,
-and an unknown cost stays unknown.
+and an unknown cost stays unknown. Cells of two sessions are two, whatever their numbers.
 """
 
 from __future__ import annotations
@@ -43,11 +43,27 @@ class LastMinute:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """What calls have in common.
+
+    Attributes:
+        name: a model, a cell, a day as ``2026-11-21``, ...; empty for all together.
+        session: the kernel process, where cells or sessions are told apart.
+        notebook: in which that ran, where it is known.
+    """
+
+    name: str
+    session: str = ""
+    notebook: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class UsageRow:
     """What one group used.
 
     Attributes:
         group: what its calls have in common: a model, a cell, a day as ``2026-11-21``, ...; empty for all together.
+        session, notebook: see ``Group``.
         calls: their number.
         usage: tokens by kind.
         cost: their price; play money has rows of its own.
@@ -64,6 +80,8 @@ class UsageRow:
     waited: float
     dropped_tokens: int
     last_minute: LastMinute
+    session: str = ""
+    notebook: str = ""
 
 
 class UsageTable(tuple[UsageRow, ...]):
@@ -80,17 +98,22 @@ class UsageTable(tuple[UsageRow, ...]):
     @property
     def head(self) -> Line:
         """The names of the columns."""
-        return (self.by or "", *USAGE_HEAD)
+        return (*_named(self.by), *USAGE_HEAD)
+
+    @property
+    def numbers(self) -> range:
+        """The columns that hold numbers."""
+        return range(len(_named(self.by)), len(self.head))
 
     def lines(self) -> Iterable[Line]:
         """The rows as text."""
         return (_usage_line(row, self.by) for row in self)
 
     def __repr__(self) -> str:
-        return text_table(self.head, self.lines(), numbers=range(1, len(self.head)))
+        return text_table(self.head, self.lines(), numbers=self.numbers)
 
     def _repr_html_(self) -> str:
-        return html_table(self.head, self.lines(), numbers=range(1, len(self.head)))
+        return html_table(self.head, self.lines(), numbers=self.numbers)
 
 
 class ModelTable(tuple[Model, ...]):
@@ -150,9 +173,9 @@ def named_moment(words: str, now: datetime) -> float | None:
     return midnight.replace(year=day.year, month=day.month, day=day.day).timestamp()
 
 
-def usage_rows(totals: Iterable[tuple[str, Total]], recent: Iterable[tuple[str, Entry]]) -> list[UsageRow]:
-    """A row for each total, under its group's name; ``recent`` are the entries of the last minute, by group."""
-    minutes: dict[tuple[str, bool], LastMinute] = {}
+def usage_rows(totals: Iterable[tuple[Group, Total]], recent: Iterable[tuple[Group, Entry]]) -> list[UsageRow]:
+    """A row for each total, under its group; ``recent`` are the entries of the last minute, by group."""
+    minutes: dict[tuple[Group, bool], LastMinute] = {}
     calls: set[str] = set()
     for group, entry in recent:
         if entry.state in ("settled", "unsettled"):
@@ -166,9 +189,29 @@ def usage_rows(totals: Iterable[tuple[str, Total]], recent: Iterable[tuple[str, 
     return [_row(group, total, minutes.get((group, total.cost.play), LastMinute())) for group, total in totals]
 
 
-def _row(group: str, total: Total, minute: LastMinute) -> UsageRow:
+def natural(text: str) -> tuple[tuple[int, str], ...]:
+    """What texts are sorted by, so that ``cell 9`` comes before ``cell 10``."""
+    runs = enumerate(re.split("([0-9]+)", text))
+    return tuple((len(run.lstrip("0")), run.lstrip("0")) if place % 2 else (0, run) for place, run in runs)
+
+
+def _named(by: By | None) -> Line:
+    """The columns that name a group."""
+    return ("session", "cell") if by == "cell" else (by or "",)
+
+
+def _row(group: Group, total: Total, minute: LastMinute) -> UsageRow:
     return UsageRow(
-        group, total.calls, total.usage, total.cost, total.delays, total.waited, total.dropped_tokens, minute
+        group=group.name,
+        calls=total.calls,
+        usage=total.usage,
+        cost=total.cost,
+        delays=total.delays,
+        waited=total.waited,
+        dropped_tokens=total.dropped_tokens,
+        last_minute=minute,
+        session=group.session,
+        notebook=group.notebook,
     )
 
 
@@ -176,8 +219,9 @@ def _usage_line(row: UsageRow, by: By | None) -> Line:
     usage, minute = row.usage, row.last_minute
     counts = (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens, usage.reasoning_tokens)
     rates = (minute.calls, minute.input_tokens, minute.output_tokens)
+    session, group = f"{row.session} {row.notebook}".rstrip(), row.group or ("-" if by else "all")
     return (
-        row.group or ("-" if by else "all"),
+        *((session or "-", group) if by == "cell" else (session or group,)),
         f"{row.calls:,}",
         str(row.cost),
         *(f"{count:,}" for count in (*counts, *rates, row.delays)),

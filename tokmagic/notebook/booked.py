@@ -103,7 +103,7 @@ def report(_: TokMagics, rest: str) -> Bundle:
         unknown = "is no moment" if first in BY else f"is no group ({', '.join(BY)}) and no moment"
         raise ConfigurationError(f"%tokens report: {since!r} {unknown}. A moment is {MOMENTS}.")
     found = reports.usage_table(shared_parts(), since or None, by)
-    return markup.table(found.head, found.lines(), numbers=range(1, len(found.head)))
+    return markup.table(found.head, found.lines(), numbers=found.numbers)
 
 
 def models(_: TokMagics, rest: str) -> Bundle:
