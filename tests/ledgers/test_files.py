@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +178,18 @@ def test_a_book_whose_folder_was_removed_closes_all_the_same(tmp_path: Path) -> 
     shutil.rmtree(tmp_path / "home")
     ledger.close()
     assert not (tmp_path / "home").exists()
+
+
+def test_a_book_that_is_closed_keeps_no_file_open(tmp_path: Path) -> None:
+    def cycle(number: int) -> int:
+        ledger = SQLiteLedger(tmp_path / f"{number}.sqlite")
+        entry = Entry("one", "", 1.0, "m", lease_until=9e9)
+        ledger.reserve(entry, (), "")
+        ledger.settle(replace(entry, state="settled"))
+        ledger.close()
+        return len(os.listdir("/dev/fd"))
+
+    assert len({cycle(number) for number in range(3)}) == 1
 
 
 def test_a_book_is_one_by_all_its_names_and_keeps_its_log_and_its_gate_beside_it(

@@ -108,7 +108,7 @@ class Booking:
 
     def ask(self, plan: CallPlan, attempt: int, asked: Entry | None = None) -> tuple[Entry, Decision]:
         """Reserve for an attempt: the line of the book, new unless it was ``asked`` for before, and what is decided."""
-        entry = replace(asked or self.entry(plan, attempt), at=self.parts.clock())
+        entry = self.entry(plan, attempt) if asked is None else replace(asked, at=self.parts.clock())
         return entry, self.reserve(plan, entry)
 
     def reserve(self, plan: CallPlan, entry: Entry) -> Decision:
@@ -173,10 +173,9 @@ class Booking:
 
     def settle(self, plan: CallPlan, entry: Entry, outcome: Outcome, first_token: float | None = None) -> Entry:
         """End the attempt in the book by what arrived of it, with what it taught."""
-        entry = replace(entry, waited=self.waited)
+        entry = replace(entry, waited=self.waited, first_token=first_token)
         booked = replace(plan, charge=entry.charge)
         ended = settle_entry(entry, booked, outcome, self.parts.counter(plan.model), self.parts.clock())
-        ended = replace(ended, first_token=first_token)
         self.entries.append(ended)
         self.tab.end(ended)
         self.refusals += isinstance(outcome.error, RateLimited)

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from tokmagic.core.errors import LedgerError
 
@@ -53,12 +53,13 @@ class BookFile:
 
     def __init__(self, path: str | Path) -> None:
         self.path = MEMORY if path == MEMORY else os.path.realpath(path)
+        self._at = Path(self.path)
         self._lock = Lock()
         self._closed = False
         self._db: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
-        self._log: str | None = None
-        self._gate = None if self.path == MEMORY else Gate(Path(self.path), PATIENCE)
+        self._log: Log | None = None
+        self._gate = None if self.path == MEMORY else Gate(self._at, PATIENCE)
         _opened.add(self)
         with self.transaction():
             pass
@@ -75,8 +76,10 @@ class BookFile:
         """
         with self.sparing_transaction() as db:
             yield db
-        with self._one_line():
-            self._sync_log()
+            log = self._log
+        if log is not None:
+            with self._one_line():
+                log.sync()
 
     @contextmanager
     def sparing_transaction(self) -> Iterator[sqlite3.Connection]:
@@ -95,21 +98,11 @@ class BookFile:
                     db.execute("ROLLBACK")
                 raise
 
-    def _sync_log(self) -> None:
-        """Let the log reach the disk; where there is none any more, it has become part of the book, which has."""
-        if self._log is not None:
-            with suppress(FileNotFoundError):
-                log = os.open(self._log, os.O_RDWR)
-                try:
-                    _sync(log)
-                finally:
-                    os.close(log)
-
     def close(self) -> None:
         """Close the connection. Closing twice is a no-op."""
         with self._lock, self._one_line():
             self._closed = True
-            there = self._db is not None and Path(self.path).exists()
+            there = self._db is not None and self._at.exists()
             with self._gate.passed() if self._gate is not None and there else nullcontext():
                 self._drop_connection()
             self._drop()
@@ -119,8 +112,8 @@ class BookFile:
             raise LedgerError(f"the book {self.path} was closed: open it again.")
         if self._gate is None:
             return nullcontext()
-        if not Path(self.path).exists():
-            Path(self.path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._at.exists():
+            self._at.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._gate.passed()
 
     def _connection(self) -> sqlite3.Connection:
@@ -132,35 +125,40 @@ class BookFile:
         return self._db
 
     def _identify(self) -> tuple[int, int] | None:
-        return None if self.path == MEMORY else identity(self.path)
+        return None if self.path == MEMORY else identity(self._at)
 
     def _open(self) -> sqlite3.Connection:
         if self._gate is not None:
             self._remove_strange_log(self._gate.note())
-            _make(Path(self.path))
+            _make(self._at)
+        logged = False
         db = sqlite3.connect(self.path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
         try:
             if self.path != MEMORY:
-                self._log = f"{self.path}-wal" if set_journal(db, Path(self.path)) == "WAL" else None
+                logged = set_journal(db, self._at) == "WAL"
             db.execute("BEGIN IMMEDIATE")
             migrate(db, self.path)
             db.execute("COMMIT")
-            self._sync_log()
-            _sync_folder(Path(self.path))
+            if logged:
+                self._log = Log(f"{self.path}-wal")
+                self._log.sync()
+            _sync_folder(self._at)
             if self._gate is not None:
-                self._gate.leave_note(f"{identity(self.path)} {identity(self.path + '-wal')}")
+                self._gate.leave_note(f"{identity(self._at)} {identity(Path(f'{self.path}-wal'))}")
         except BaseException:
+            self._log = None
             db.close()
             raise
         return db
 
     def _remove_strange_log(self, last: str) -> None:
         """Remove the log that is there where it was of another book when one was opened ``last``."""
-        book, log = identity(self.path), identity(f"{self.path}-wal")
+        book, log = identity(self._at), identity(Path(f"{self.path}-wal"))
         if log is not None and last.endswith(f" {log}") and last != f"{book} {log}":
-            _remove_log(Path(self.path))
+            _remove_log(self._at)
 
     def _drop_connection(self) -> None:
+        self._log = None
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -199,6 +197,22 @@ class BookFile:
         self._lock.release()
 
 
+class Log:
+    """The write-ahead log of an open book, held open, so that a sync needs no look for it.
+
+    Whoever committed syncs the log it has committed to, also where the book was closed or replaced since. It lives as
+    long as somebody needs it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._file = os.open(path, os.O_RDWR)
+        finalize(self, os.close, self._file)
+
+    def sync(self) -> None:
+        """Let what was committed reach the disk."""
+        _sync(self._file)
+
+
 def _make(path: Path) -> None:
     """Make the file if it is missing, and let nothing of a removed book be taken for its log."""
     if not path.exists():
@@ -211,10 +225,10 @@ def _remove_log(path: Path) -> None:
         path.with_name(path.name + rest).unlink(missing_ok=True)
 
 
-def identity(path: str) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
     """What tells a file from every other that ever lay at its path while it was open; None where there is none."""
     try:
-        found = Path(path).stat()
+        found = path.stat()
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino

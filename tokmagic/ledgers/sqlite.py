@@ -58,7 +58,7 @@ class SQLiteLedger:
             tickets.leave(db, ticket)
             if isinstance(decision, Admitted):
                 at = max(entry.at, *(account.since for account in accounts), 0.0)
-                held = replace(entry, state="held", at=at)
+                held = entry if (entry.state, entry.at) == ("held", at) else replace(entry, state="held", at=at)
                 entries.insert(db, held)
                 standings.hold(db, held, levels, now)
             return decision
@@ -149,7 +149,9 @@ class SQLiteLedger:
         if known is None:
             raise LedgerError(f"the book {self._file.path} has no entry {entry.id}: reserve a call before it ends.")
         state, at = known
-        return (replace(entry, at=at), state) if state in ("held", "unsettled") else None
+        if state not in ("held", "unsettled"):
+            return None
+        return entry if entry.at == at else replace(entry, at=at), state
 
 
 def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, now: float) -> tuple[Level, ...]:
@@ -165,6 +167,8 @@ def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, no
 def _settle(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
     if entry.state == "unsettled":
         _charge_at_ceiling(db, entry, was, now)
+    elif entry.state == "settled" and entry.settled_at:
+        _charge(db, entry, was, now)
     else:
         _charge(db, replace(entry, state="settled", settled_at=entry.settled_at or now), was, now)
 
