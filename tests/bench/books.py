@@ -1,6 +1,7 @@
 """The book: reserve and settle, pairs per second, by 1, 4 and 8 processes, on SQLite and on Redis; and with a million
 entries in it. Beside SQLite stands what the disk allows: small writes, each synced, by one process that does no more;
-and the same on a newer SQLite. Beside Redis stands what a pair costs its server, which does one thing at a time.
+and the same on a newer SQLite. Beside Redis stands what a pair costs both sides, and what one core of its server, which
+does one thing at a time, sustains.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 from tokmagic.core.book import Entry
 from tokmagic.ledgers.entries import COLUMNS, PATHS
@@ -50,7 +52,7 @@ ledger = open_ledger(sys.argv[1])
 ledger.levels(accounts)
 print("ready", flush=True)
 sys.stdin.readline()
-pairs, longest, end = 0, 0.0, time.perf_counter() + float(sys.argv[2])
+spent, pairs, longest, end = time.process_time(), 0, 0.0, time.perf_counter() + float(sys.argv[2])
 while (began := time.perf_counter()) < end:
     id, now = uuid.uuid4().hex, time.time()
     entry = Entry(id, id, now, "demo/claude", lease_until=now + 600, charge=charge, **scopes)
@@ -59,7 +61,7 @@ while (began := time.perf_counter()) < end:
     ledger.settle(replace(entry, used=charge, nanousd=5, quality="exact"))
     longest = max(longest, held - began, time.perf_counter() - held)
     pairs += 1
-print(json.dumps((pairs, longest)))
+print(json.dumps((pairs, longest, time.process_time() - spent)))
 """
 
 #: What goes before, for the SQLite of a package in another environment.
@@ -72,8 +74,19 @@ sys.modules["sqlite3"] = pysqlite3
 """
 
 
-def pairs(where: str, processes: int, newer: str = "") -> tuple[float, float]:
-    """Pairs per second of all processes together, and the longest single wait in seconds.
+class Pairs(NamedTuple):
+    """Pairs per second of all processes together, the longest single wait, and what a pair costs its process.
+
+    The times are seconds, the last one of processor time.
+    """
+
+    rate: float
+    longest: float
+    cost: float
+
+
+def pairs(where: str, processes: int, newer: str = "") -> Pairs:
+    """Let processes reserve and settle for ``SECONDS``.
 
     Args:
         where: the book, as a setting says it.
@@ -93,7 +106,8 @@ def pairs(where: str, processes: int, newer: str = "") -> tuple[float, float]:
         worker.stdin.write("\n")
         worker.stdin.flush()
     ends = [json.loads(worker.communicate()[0]) for worker in workers]
-    return sum(made for made, _ in ends) / SECONDS, max(longest for _, longest in ends)
+    made, longest, spent = zip(*ends, strict=True)
+    return Pairs(sum(made) / SECONDS, max(longest), sum(spent) / sum(made))
 
 
 def synced_writes(folder: Path) -> float:
@@ -187,8 +201,9 @@ def reading(path: Path) -> None:
 def show(name: str, where: str, counts: tuple[int, ...] = (1, 4, 8), newer: str = "") -> None:
     """Print the pairs per second and the longest wait by number of processes."""
     for processes in counts:
-        rate, longest = pairs(where, processes, newer)
-        print(f"book on {name}, processes: {processes}: {rate:,.0f} pairs/s, longest wait {ms(longest)}", flush=True)
+        found = pairs(where, processes, newer)
+        told = f"{found.rate:,.0f} pairs/s, longest wait {ms(found.longest)}"
+        print(f"book on {name}, processes: {processes}: {told}", flush=True)
 
 
 def show_newer(folder: Path) -> None:
@@ -205,18 +220,20 @@ def show_newer(folder: Path) -> None:
 
 
 def show_redis(where: str) -> None:
-    """Print the same for Redis, with the processor time a pair costs its server."""
+    """Print the same for Redis, with the processor time a pair costs both sides, and what that lets the server do."""
     from redis import Redis
 
     server = Redis.from_url(where)
     for processes in (1, 4, 8):
         before = server.info("cpu")
-        rate, longest = pairs(where, processes)
+        found = pairs(where, processes)
         after = server.info("cpu")
         spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
+        cost = spent / (found.rate * SECONDS)
         print(
-            f"book on Redis, processes: {processes}: {rate:,.0f} pairs/s, longest wait {ms(longest)}, "
-            f"{ms(spent / (rate * SECONDS))} of the server a pair",
+            f"book on Redis, processes: {processes}: {found.rate:,.0f} pairs/s, longest wait {ms(found.longest)}; "
+            f"a pair takes {found.cost * 1e6:.0f} us of its process and {cost * 1e6:.0f} us of the server, "
+            f"of which one core sustains {1 / cost:,.0f} pairs/s",
             flush=True,
         )
     server.close()
