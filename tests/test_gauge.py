@@ -4,6 +4,7 @@ from tokmagic.core.book import Total
 from tokmagic.core.events import Completed, Notice, Planned, TextDelta, Waiting
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import Answer, Receipt, Reply
+from tokmagic.core.snapshot import Note
 from tokmagic.core.usage import Usage
 from tokmagic.gauge import MINUTES, Gauge, sums
 
@@ -77,7 +78,7 @@ def test_sequence_rises_and_cells_and_notices_are_kept_in_order():
     first, second = gauge.snapshot((), (), ()), gauge.snapshot((), (), ())
     assert second.sequence == first.sequence + 1
     assert [cell.label for cell in second.cells] == ["1", "2"]
-    assert second.notices == ("hello",)
+    assert second.notices == (Note("1", "hello"),)
 
 
 def test_sums_keep_play_and_real_money_apart_and_an_unknown_price_unknown():

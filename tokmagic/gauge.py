@@ -16,7 +16,7 @@ from tokmagic.core.limits import Level
 from tokmagic.core.money import Cost, worst
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Receipt
-from tokmagic.core.snapshot import Cell, Pause, Running, Snapshot, Sums
+from tokmagic.core.snapshot import Cell, Note, Pause, Running, Snapshot, Sums
 from tokmagic.core.usage import Usage
 
 #: Calls and notices kept for displays, and minutes of the chart.
@@ -50,7 +50,7 @@ class Gauge:
         self._running: dict[str, Running] = {}
         self._written: dict[str, int] = {}
         self._cells: deque[Cell] = deque(maxlen=CELLS)
-        self._notices: deque[str] = deque(maxlen=NOTICES)
+        self._notices: deque[Note] = deque(maxlen=NOTICES)
         self._used: deque[tuple[float, int]] = deque()
 
     def observe(self, call: str, label: str, event: Event, context_window: int | None) -> None:
@@ -66,7 +66,7 @@ class Gauge:
             elif isinstance(event, Waiting):
                 self._pauses[call] = Pause(event.reason, self._clock() + event.seconds)
             elif isinstance(event, Notice):
-                self._notices.append(event.text)
+                self._notices.append(Note(label, event.text))
             elif isinstance(event, Completed):
                 self._cells.append(Cell(label, event.reply.receipt))
                 self._used.append((self._clock(), event.reply.usage.total_tokens))

@@ -7,16 +7,15 @@ from pathlib import Path
 from tokmagic.core.limits import Account, Level
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import Cut, Receipt
+from tokmagic.core.shown import CELL_COLUMNS, REFILL_SHOWN, as_json
 from tokmagic.core.snapshot import (
-    CELL_COLUMNS,
-    REFILL_SHOWN,
     Cell,
+    Note,
     Pause,
     Row,
     Running,
     Snapshot,
     Sums,
-    as_json,
     headline,
     rows,
 )
@@ -64,7 +63,7 @@ def busy() -> Snapshot:
         session=Sums(2, Usage(2_000, output_tokens=160), 0, 2_460_000, "estimated"),
         day=Sums(3, Usage(3_000, output_tokens=200), 5_000_000, 2_460_000, "estimated"),
         cells=(Cell("cell 3", receipt),),
-        notices=("No key is set: demo/claude answers.",),
+        notices=(Note("", "No key is set: demo/claude answers."),),
     )
 
 
@@ -186,3 +185,13 @@ def test_only_the_newest_cells_are_sent() -> None:
     sent = as_json(replace(busy(), cells=cells))["cells"]
     assert [cell["label"] for cell in sent] == [f"cell {number}" for number in range(30, 50)]
     assert all(len(cell["texts"]) == len(CELL_COLUMNS) for cell in sent)
+
+
+def test_a_call_that_no_cell_made_is_named_in_words_and_a_note_names_its_cell() -> None:
+    cell = replace(busy().cells[0], label="")
+    notes = (Note("", "No key is set."), Note("cell 7", "More than was held."))
+    shown = {row.label: row.text for row in rows(replace(busy(), cells=(cell,), notices=notes))}
+    assert {"Cost of the last call", "Cut in the last call"} <= shown.keys()
+    assert (shown["Note"], shown["Note on cell 7"]) == ("No key is set.", "More than was held.")
+    (sent,) = as_json(replace(busy(), cells=(cell,)))["cells"]
+    assert sent["texts"][0] == "-"

@@ -312,7 +312,7 @@ def test_a_guarded_call_that_fills_a_budget_says_so_where_everyone_looks(clients
         say(clients.openai(f"{budget / 1e9:.9f} usd/day, warn at {percent} %"))
     assert "a guarded call of demo/chat: " in caplog.text
     (notice,) = clients.parts.gauge.snapshot((), (), ()).notices
-    assert notice in caplog.text
+    assert notice.text in caplog.text
 
 
 def test_a_wait_that_is_interrupted_gives_up_its_place_and_sends_nothing(clients, make_parts, server):

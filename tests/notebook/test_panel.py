@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tokmagic.core.errors import LedgerError
-from tokmagic.core.snapshot import SNAPSHOT_VERSION, Snapshot, as_json
+from tokmagic.core.shown import as_json
+from tokmagic.core.snapshot import SNAPSHOT_VERSION, Snapshot
 from tokmagic.notebook import widget
 from tokmagic.notebook.panel import PUSHES_PER_SECOND, READY, REOPEN, TARGET, Panel, state_of
 

@@ -8,8 +8,8 @@ nothing of budgets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from .limits import Level, rate, show_amount
 from .money import Cost, Quality, show_nanousd
@@ -21,22 +21,26 @@ from .usage import Usage
 SNAPSHOT_VERSION = 1
 #: From this share of a limit or window on, a row warns.
 NEARLY_FULL = 0.8
-#: The newest cells that a display elsewhere is sent.
-CELLS_SENT = 20
-#: Seconds for which what is left of a limit that fills by itself is near enough to the truth.
-REFILL_SHOWN = 2.0
-#: The head of the table of cells.
-CELL_COLUMNS = ("cell", "in", "cached", "out", "cost")
+#: What a call is called that no cell made.
+LAST_CALL = "the last call"
 
 Tone: TypeAlias = Literal["ok", "warn", "bad", "idle"]
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One call of this kernel: ``label`` is the cell's number or name."""
+    """One call of this kernel: ``label`` is the cell's number or name; empty where no cell made it."""
 
     label: str
     receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to look at, in one line; ``label`` names the cell of the call that it is about, if it has one."""
+
+    label: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,7 @@ class Snapshot:
         minute_tokens: tokens of the last full minutes, the oldest first; the last one is the running minute.
         session, day: sums.
         cells: the newest last.
-        notices: one line each.
+        notices: the newest last.
     """
 
     sequence: int
@@ -101,7 +105,7 @@ class Snapshot:
     session: Sums = Sums()
     day: Sums = Sums()
     cells: tuple[Cell, ...] = ()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Note, ...] = ()
     version: int = SNAPSHOT_VERSION
 
 
@@ -140,44 +144,6 @@ def headline(snapshot: Snapshot) -> Row | None:
     return replace(row, text=f"{show_amount(level.left, level.account.limit.unit)} left", countdown=None)
 
 
-def as_json(snapshot: Snapshot) -> dict[str, Any]:
-    """What a display elsewhere is sent: plain JSON values that stand alone.
-
-    ``stale_at`` is when time alone makes something of it untrue, in seconds of the epoch, or None.
-    """
-    head = headline(snapshot)
-    return {
-        "tokmagic": snapshot.version,
-        "sequence": snapshot.sequence,
-        "epoch": snapshot.epoch,
-        "at": snapshot.at,
-        "stale_at": _stale_at(snapshot),
-        "headline": None if head is None else _row_json(head),
-        "rows": [_row_json(row) for row in rows(snapshot)],
-        "columns": list(CELL_COLUMNS),
-        "cells": [_cell_json(cell) for cell in snapshot.cells[-CELLS_SENT:]],
-    }
-
-
-def _row_json(row: Row) -> dict[str, Any]:
-    return asdict(row) | {"series": list(row.series)}
-
-
-def _cell_json(cell: Cell) -> dict[str, Any]:
-    usage = cell.receipt.usage
-    tokens = (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
-    texts = [cell.label, *(f"{amount:,}" for amount in tokens), str(cell.receipt.cost)]
-    return {"label": cell.label, "texts": texts, "receipt": cell.receipt.as_dict()}
-
-
-def _stale_at(snapshot: Snapshot) -> float | None:
-    ends = [row.countdown.until for row in rows(snapshot) if row.countdown is not None]
-    minute = [snapshot.at + 60.0] if any(snapshot.minute_tokens) else []
-    waits = (level for level in snapshot.levels if level.account.limit.full == "wait")
-    refill = [snapshot.at + REFILL_SHOWN for level in waits if _refilled(level, 0.0) is not None]
-    return min((end for end in ends + minute + refill if end > snapshot.at), default=None)
-
-
 def _pause(snapshot: Snapshot) -> Iterable[Row]:
     if snapshot.pause is not None:
         countdown = Countdown("", snapshot.pause.until, f": {snapshot.pause.reason}")
@@ -196,7 +162,7 @@ def _limits(snapshot: Snapshot) -> Iterable[Row]:
         limit = level.account.limit
         label = f"{limit} (play money)" if level.account.play and limit.unit == "nanousd" else str(limit)
         used = _share(limit.amount - level.left, limit.amount)
-        text, countdown = _left(level), _refilled(level, snapshot.at)
+        text, countdown = _left(level), refilled(level, snapshot.at)
         if countdown is not None:
             countdown = replace(countdown, before=text + countdown.before)
             text = countdown.text(snapshot.at)
@@ -211,7 +177,8 @@ def _left(level: Level) -> str:
     return f"{left}{held}{queue}"
 
 
-def _refilled(level: Level, at: float) -> Countdown | None:
+def refilled(level: Level, at: float) -> Countdown | None:
+    """When the limit has room again without anybody's doing, or None; ``at`` is now, in seconds of the epoch."""
     limit, until = level.account.limit, level.account.until
     if limit.full == "refuse":
         return None if until is None else Countdown(", resets in ", until)
@@ -248,13 +215,15 @@ def _cut(snapshot: Snapshot) -> Iterable[Row]:
         return
     cell, cuts = snapshot.cells[-1], snapshot.cells[-1].receipt.cuts
     text = "; ".join(f"{cut.what}: {cut.loss}" for cut in cuts) or "nothing"
-    yield Row("cut", f"Cut in {cell.label}", text, tone="warn" if cuts else "idle")
+    yield Row("cut", f"Cut in {cell.label or LAST_CALL}", text, tone="warn" if cuts else "idle")
 
 
 def _cell_cost(snapshot: Snapshot) -> Iterable[Row]:
     if snapshot.cells:
         cell = snapshot.cells[-1]
-        yield Row("cost cell", f"Cost of {cell.label}", f"{cell.receipt.cost}, {_tokens(cell.receipt.usage)}")
+        yield Row(
+            "cost cell", f"Cost of {cell.label or LAST_CALL}", f"{cell.receipt.cost}, {_tokens(cell.receipt.usage)}"
+        )
 
 
 def _sums(snapshot: Snapshot) -> Iterable[Row]:
@@ -274,7 +243,8 @@ def _sums(snapshot: Snapshot) -> Iterable[Row]:
 
 def _notices(snapshot: Snapshot) -> Iterable[Row]:
     for number, notice in enumerate(snapshot.notices):
-        yield Row(f"notice {number}", "Note", notice, tone="warn")
+        label = f"Note on {notice.label}" if notice.label else "Note"
+        yield Row(f"notice {number}", label, notice.text, tone="warn")
 
 
 def _tokens(usage: Usage) -> str:

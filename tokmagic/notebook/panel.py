@@ -156,7 +156,8 @@ def connect(first: State) -> Channel:
 
 def state_of(client: Callable[[], Client]) -> State:
     """The client's state as a display is sent it; where it cannot be told, one row that says why."""
-    from tokmagic.core.snapshot import Row, as_json
+    from tokmagic.core.shown import as_json
+    from tokmagic.core.snapshot import Row
 
     try:
         return as_json(client().snapshot())
