@@ -187,7 +187,7 @@ def test_a_book_that_is_closed_keeps_no_file_open(tmp_path: Path) -> None:
         ledger.reserve(entry, (), "")
         ledger.settle(replace(entry, state="settled"))
         ledger.close()
-        return len(os.listdir("/dev/fd"))
+        return len(list(Path("/dev/fd").iterdir()))
 
     assert len({cycle(number) for number in range(3)}) == 1
 
