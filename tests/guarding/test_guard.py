@@ -7,6 +7,7 @@ import gzip
 import json
 import random
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -253,6 +254,17 @@ def test_a_connection_that_never_was_costs_nothing_and_one_that_broke_may_have_r
         with pytest.raises((anthropic.APIConnectionError, openai.APIConnectionError)):
             say(make(transport=Faulty(error=error), max_retries=0))
         assert clients.entries[0].state == state
+
+
+@pytest.mark.parametrize("sdk", [anthropic.Anthropic, openai.OpenAI])
+def test_a_port_where_nobody_listens_costs_nothing(parts, sdk):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        failure = (anthropic.APIConnectionError, openai.APIConnectionError)
+        with sdk(base_url=address, api_key=KEY, max_retries=0) as plain, pytest.raises(failure):
+            say(guard(plain, provider="demo", parts=parts))
+    assert [entry.state for entry in parts.ledger.entries()] == ["released"]
 
 
 def test_a_refusal_of_the_service_costs_nothing_and_is_raised_as_the_sdk_raises_it(make, clients):

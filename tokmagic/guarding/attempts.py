@@ -175,8 +175,9 @@ class Attempt:
         """It broke before the end of its reply."""
         if not isinstance(error, Exception):
             return
-        cause = error.__cause__ or error
-        kind = ConnectionFailed if self._reply is None and never_connected(cause) else StreamBroken
+        chain = (error, error.__cause__ or error)
+        unsent = self._reply is None and any(map(never_connected, chain))
+        kind, cause = ConnectionFailed if unsent else StreamBroken, chain[1]
         self._outcome.error = kind(f"{type(cause).__name__}: {cause}", provider=self._plan.model.provider)
 
     def close(self) -> None:
