@@ -4,6 +4,7 @@ import pytest
 
 from tests.test_compacting import CHATTER, QUESTION, ask, found, look, thread_of, watch
 from tokmagic.client import AsyncClient
+from tokmagic.conversation import Conversation
 from tokmagic.core.compaction import Compacting
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.core.events import Compacted, Completed, Notice, Planned, TextDelta
@@ -157,6 +158,13 @@ def test_a_service_that_cannot_is_not_asked(parts, run, model, compact, why):
     with pytest.raises(ConfigurationError, match=why):
         run(ask(AsyncClient(model, parts=parts), thread_of(1), compact=compact))
     assert parts.ledger.entries() == ()
+
+
+def test_a_thread_with_pinned_messages_is_not_given_to_a_service_that_would_summarise_them(parts, run):
+    thread = Conversation("sea", (Message("user", user("Never forget this.").parts, pinned=True), assistant("Noted.")))
+    with pytest.raises(ConfigurationError, match="pinned: 1 of its messages"):
+        run(ask(AsyncClient("demo/gpt", parts=parts), thread, compact="server"))
+    assert run(ask(AsyncClient("demo/gpt", parts=parts), thread, compact="auto"))[1].text
 
 
 def test_without_a_thread_nothing_is_asked(parts, run):

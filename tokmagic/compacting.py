@@ -17,7 +17,7 @@ from anyio import to_thread
 from tokmagic.compactor import AskSummary, Compactor, Due, model_of
 from tokmagic.conversation import Conversation
 from tokmagic.core.compaction import Compacting, economy, plan_compaction, threshold_of, too_soon
-from tokmagic.core.errors import ContextLengthExceeded
+from tokmagic.core.errors import ConfigurationError, ContextLengthExceeded
 from tokmagic.core.events import Compacted, Completed, Event, Notice
 from tokmagic.core.messages import Message
 from tokmagic.core.models import Model
@@ -123,15 +123,29 @@ class CompactingPassage:
         yield Completed(self.reply)
 
     def _asked(self) -> CallOptions:
-        """The options of the call: its service is asked to compact where that is wanted and not too soon."""
+        """The options of the call: its service is asked to compact where that is wanted and not too soon.
+
+        Raises:
+            ConfigurationError: a service knows nothing of messages that must stay, and the thread has some.
+        """
         thread = self._thread
-        may = not thread.stuck and not too_soon(self._settings, thread.answers_since)
-        return self._options if may or self._settings.mode != "server" else {**self._options, "compact": "off"}
+        if self._settings.mode != "server":
+            return self._options
+        if thread.stuck or too_soon(self._settings, thread.answers_since):
+            return {**self._options, "compact": "off"}
+        if pinned := sum(message.pinned for message in (*self._said, *self._turns)):
+            raise ConfigurationError(
+                f"Thread {thread.name!r} has turns that are pinned: {pinned:,} of its messages, which a service that "
+                "compacts by itself would summarise like any other. Use compact=auto."
+            )
+        return self._options
 
     def _folded(self, reply: Reply) -> Compacted | Notice | None:
         """What became of the summary that the service made on its way, if it did."""
         turns = tuple(turn for turn in self._turns if turn.role != "system")
-        found = fold(self._parts, self._thread, self._head, (*self._said, *turns), reply)
+        model = self._parts.model(reply.receipt.model)
+        asked = (*self._said, *turns)
+        found = fold(self._thread, self._head, asked, reply, model, self._parts.counter(model))
         self._record = found.record if isinstance(found, Compacted) else self._record
         return found
 

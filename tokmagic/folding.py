@@ -22,37 +22,37 @@ from tokmagic.core.replies import CompactionRecord, Reply
 from tokmagic.core.summarising import headed, headless
 from tokmagic.core.tokens import count_request
 from tokmagic.core.usage import NOTHING_USED
-from tokmagic.parts import Parts
 
 
 def fold(
-    parts: Parts,
     thread: Conversation,
     head: tuple[Message, ...],
     asked: tuple[Message, ...],
     reply: Reply,
+    model: Model,
+    counter: Counter,
 ) -> Compacted | Notice | None:
     """Put a reply's summary in the place of what it stands for, if it has one and that helps.
 
     Args:
-        parts: the models and counters to work with.
         thread: that has grown by the reply already.
         head: the system's text.
         asked: all other messages that were sent; the thread begins with them, and with the answer.
         reply: that may hold a summary.
+        model: that answered.
+        counter: of its tokenizer.
     """
     block = reply.answer.compaction
     if block is None:
         return None
-    model = parts.model(reply.receipt.model)
     before = (*asked, *_said(reply, 0))
-    summary = _readable(block, asked, parts.counter(model))
+    summary = _readable(block, asked, counter)
     if summary is None:
         return _not_again(thread, "the service's summary is empty")
     place = reply.answer.parts.index(block)
     told = Message("assistant" if model.protocol == "messages" else "user", (summary,))
     after = (told, *_said(reply, place))
-    record = _record(model, parts.counter(model), (*head, *before), (*head, *after), summary, reply)
+    record = _record(model, counter, (*head, *before), (*head, *after), summary, reply)
     if record.tokens_after * 100 > record.tokens_before * (100 - LEAST_SAVED_PERCENT):
         kept = f"{record.tokens_after:,} of {record.tokens_before:,} tokens would stay"
         return _not_again(thread, f"the service's summary would save too little: {kept}")

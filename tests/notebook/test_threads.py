@@ -76,3 +76,16 @@ def test_words_about_threads_name_what_is_missing(kernel: Any, long_thread: str)
     kernel.run("get_ipython().magics_manager.registry['TokMagics'].threads.clear()")
     assert "no conversation yet" in kernel.run("%tokens compact").error["evalue"]
     kernel.run("get_ipython().magics_manager.registry['TokMagics'].threads.update(saved)")
+
+
+def test_a_service_compacts_a_thread_as_it_answers_where_the_cell_asks_for_it(kernel: Any) -> None:
+    cell = "%%llm -m demo/gpt --thread sealed --compact server --max-input-tokens 3000 --max-tokens 60\n{} " + SEA
+    cells = [kernel.run(cell.format(f"The code of harbour {number} is QX{number * 37}.")) for number in range(4)]
+    (compacted,) = [cell for cell in cells if "compacted: " in shown(cell)]
+    assert "earlier messages replaced by the service as it answered" in shown(compacted)
+    assert "at a price that is part of the answer's" in shown(compacted)
+    assert "compacted: " in kernel.run("%tokens threads").data[-1]["text/plain"]
+    assert "QX37" in kernel.run("%tokens history sealed").data[-1]["text/plain"]
+    assert "word for word" in shown(kernel.run("%tokens undo sealed"))
+    refused = kernel.run("%%llm -m demo/chat --thread sealed --new --compact server\nHello.")
+    assert "compacts no conversation by itself" in refused.error["evalue"]

@@ -15,6 +15,7 @@ from tests.ledgers.kills import kill_with_redis, kill_with_sqlite
 from tests.ledgers.schedules import run_schedules
 from tests.simulation.test_pacing import pace_anew
 from tests.test_compacted_histories import compact_anew
+from tests.test_folded_histories import fold_anew
 from tests.test_histories import fit_anew
 
 from . import each
@@ -35,6 +36,9 @@ PROOFS = (
     Proof("schedules", 1_000_000, 2_000, run_schedules, "overspent a budget, leaked a hold or were miscounted"),
     Proof(
         "compacted", 100_000, 250, partial(each, compact_anew), "were not accepted, lost what must stay or did not end"
+    ),
+    Proof(
+        "folded", 50_000, 250, partial(each, fold_anew), "were not accepted, or read otherwise than the service left it"
     ),
     Proof("fitted", 100_000, 500, partial(each, fit_anew), "were not accepted, too large or lost what must stay"),
     Proof("streams", 50_000, 2_500, partial(each, damage_anew), "passed for whole or were no typed error"),
