@@ -8,7 +8,7 @@ from tokmagic.conversation import Conversation
 from tokmagic.core.compaction import Compacting
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.core.events import Compacted, Completed, Notice, Planned, TextDelta
-from tokmagic.core.messages import Compaction, assistant, user
+from tokmagic.core.messages import Compaction, Message, assistant, user
 from tokmagic.core.prices import cost
 from tokmagic.sync import Client
 
