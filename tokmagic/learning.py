@@ -96,7 +96,7 @@ class Learning:
         else:
             states = learned.credible(outcome.started.rates if outcome.started is not None else (), ended.usage)
             rates = learned.learn_rates(plan.model.name, ended.key, states, accounts, ended.at, now)
-            found = learned.together(rates, Lessons({} if _compacted(plan, outcome) else _of_usage(plan, ended)))
+            found = learned.together(rates, Lessons(_of_usage(plan, ended)))
         self._take(found)
         return found
 
@@ -114,15 +114,9 @@ class Learning:
                 self._notes[name] = change(self._notes.get(name, ""))
 
 
-def _compacted(plan: CallPlan, outcome: Outcome) -> bool:
-    """Whether the service compacted on the way to its answer: what was used is then not of what was planned."""
-    answer = outcome.answer if plan.request.compact_at is not None else None
-    return answer is not None and answer.compaction is not None
-
-
 def _of_usage(plan: CallPlan, ended: Entry) -> dict[str, Callable[[str], str]]:
-    """What the stated usage of a complete reply teaches."""
-    if ended.state != "settled" or ended.quality != "exact":
+    """What the stated usage of a complete reply teaches; with a compaction on the way it is not of what was planned."""
+    if ended.state != "settled" or ended.quality != "exact" or plan.summary_tokens:
         return {}
     notes = {typical.note_name(plan.model.name): lambda note: typical.learned_output(note, ended.usage.output_tokens)}
     if plan.input_tokens.loose:
