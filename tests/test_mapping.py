@@ -140,6 +140,29 @@ def test_a_budget_is_spent_to_its_end_although_rows_hold_their_worst_case(client
     assert spent <= budget + 1
 
 
+def test_no_answer_is_asked_for_shorter_because_of_what_the_other_rows_hold(client, run):
+    one = run(client.send(f"Classify: {ROWS[0]['text']}", max_tokens=400)).cost.nanousd
+    worst = client.history(1)[0].charge.ceiling.nanousd
+    budget = one + 2 * worst + worst // 2 + len(ROWS) * one
+    replies = run(client.map(ASKED, ROWS, max_tokens=400, limits=[f"{budget / 1e9:.9f} usd/session"], at_once=8))
+    assert replies.answered == len(ROWS)
+    assert {reply.receipt.lowered_from for reply in replies} == {None}
+    assert {reply.receipt.max_tokens for reply in replies} == {400}
+
+
+def test_a_row_that_is_alone_is_asked_for_as_much_as_is_left(client, run):
+    one = run(client.send(f"Classify: {ROWS[0]['text']}", max_tokens=400)).cost.nanousd
+    worst = client.history(1)[0].charge.ceiling.nanousd
+    (reply,) = run(client.map(ASKED, ROWS[:1], max_tokens=400, limits=[f"{(one + worst * 0.9) / 1e9:.9f} usd/session"]))
+    assert reply.receipt.lowered_from == 400
+    assert 256 <= reply.receipt.max_tokens < 400
+
+
+def test_a_limit_per_call_shortens_the_answers_of_rows_that_go_together(client, run):
+    replies = run(client.map(ASKED, ROWS[:4], max_tokens=400, limits=["300 output tokens/call"], at_once=4))
+    assert {reply.receipt.max_tokens for reply in replies} == {300}
+
+
 def test_a_row_that_fails_does_not_stop_the_others(client, run):
     rows = [*ROWS[:3], {"text": "x " * 30_000}, *ROWS[3:6]]
     replies = run(client.map(ASKED, rows, model="demo/small", truncate="off", max_tokens=100))

@@ -2,7 +2,8 @@
 
 So each is reserved, paced, in the book and, if it was asked before, replayed. A row that fails has its error as its
 result; what would refuse every row ends the whole. A budget has ended when it refuses a row while no other is under
-way: before that, what the others hold may come back, and fewer rows go at once.
+way: before that, what the others hold may come back, and fewer rows go at once. So no answer is asked for shorter
+because of what the others hold.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from tokmagic.core.events import Connecting, Event, Notice, Progress, Retrying, 
 from tokmagic.core.mapped import Replies, Result, stopped_at
 from tokmagic.core.replies import Receipt, Reply
 from tokmagic.corridor import Walk
+from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.shield import ended
 
 #: Rows that are under way together, at most, where nothing is said.
@@ -148,6 +150,8 @@ class MapPassage:
 
     async def _ask(self, prompt: str, told: _Told, first: bool) -> Reply:
         call = self._make(prompt, first)
+        if isinstance(call, Passage):
+            call.go_beside(lambda: self._busy > 1)
         async with aclosing(call.run()) as events:
             async for event in events:
                 if isinstance(event, _TOLD):

@@ -282,7 +282,7 @@ def test_while_nothing_is_known_of_the_limits_few_calls_go_before_the_first_repl
 
     early, waiting, replies, stopped = run(many())
     assert early == FEW
-    assert waiting.reason == "the first reply tells this model's rate limits"
+    assert waiting.reason == "the first calls are on their way, and their reply tells this model's rate limits"
     assert len(replies) == 23
     assert stopped.cancelled()
     assert len([entry for entry in parts.ledger.entries() if entry.quality == "exact"]) == 23

@@ -85,10 +85,10 @@ def kernels_on(account: Account, entries: Iterable[Entry]) -> int:
 
 
 def why_it_queues(pause: float) -> str:
-    """The reason of a wait before the book was asked: the service wants a pause, or nothing is known of it yet."""
+    """The reason of a wait before the book was asked: the service wants a pause, or few calls go before its reply."""
     if pause:
         return "the service asked all calls to wait"
-    return "the first reply tells this model's rate limits"
+    return "the first calls are on their way, and their reply tells this model's rate limits"
 
 
 def refusal(refused: Refused, model: Model) -> TokmagicError:

@@ -1,14 +1,14 @@
 """The book's side of one call: who calls, what each attempt reserves, what it is charged meanwhile, and how it ends.
 
 A method that asks the book blocks, is one transaction where nothing says otherwise, and may be called from any thread;
-``limits_known``, ``has_news``, ``remarks`` and ``may_warn`` ask nothing and take no time. When and how often they are
-called is the corridor's affair.
+``limits_known``, ``has_news``, ``may_come_back``, ``remarks`` and ``may_warn`` ask nothing and take no time. When and
+how often they are called is the corridor's affair.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -64,6 +64,7 @@ class Booking:
         said: how its reader was told last that the answer is shorter than was asked for.
         tab: what its limits per call count; other calls that are made for the same one share it.
         who: makes it, scope by scope, by the models that were asked.
+        beside: whether calls run beside it that end by themselves, and give back by that what they do not use.
     """
 
     parts: Parts
@@ -82,6 +83,7 @@ class Booking:
     said: str = ""
     tab: Tab = field(default_factory=Tab)
     who: dict[str, dict[Scope, str]] = field(default_factory=dict)
+    beside: Callable[[], bool] = bool
 
     def entry(self, plan: CallPlan, attempt: int) -> Entry:
         """A new line of the book for an attempt at the plan, charged by what is known now."""
@@ -131,6 +133,11 @@ class Booking:
         finally:
             passed = self.parts.clock() - began
             self.waited += passed if passed > SHORTEST_WAIT else 0.0
+
+    def may_come_back(self, refused: Refused) -> bool:
+        """Whether calls beside this one may yet give back what it lacks: then it is refused, and not shortened."""
+        level = refused.level
+        return level.held > 0 and level.account.limit.window != "call" and self.beside()
 
     def withdraw(self) -> None:
         """Give up the place in the queue."""

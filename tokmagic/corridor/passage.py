@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from itertools import count, zip_longest
@@ -97,6 +97,10 @@ class Passage:
     def share(self, tab: Tab) -> None:
         """Let limits per call bound this one and others that are made for the same call together."""
         self._booking.tab = tab
+
+    def go_beside(self, others: Callable[[], bool]) -> None:
+        """While ``others`` says that calls are under way which end by themselves, be refused rather than shortened."""
+        self._booking.beside = others
 
     async def run(self) -> AsyncGenerator[Event]:
         """Plan, reserve, send, settle; again where that helps. The last event is ``Completed``."""

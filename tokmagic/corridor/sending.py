@@ -138,8 +138,9 @@ class Attempt:
         if tight is not None:
             self.plan, self._asked = tight, None
             return
-        asked = self._asked
-        shorter = lowered(replace(self.plan, charge=asked.charge), refused) if asked is not None else None
+        asked, shorter = self._asked, None
+        if asked is not None and not self._booking.may_come_back(refused):
+            shorter = lowered(replace(self.plan, charge=asked.charge), refused)
         if asked is None or shorter is None:
             raise refusal(refused, self.plan.model)
         self.plan, self._asked = shorter, replace(asked, charge=shorter.charge)
