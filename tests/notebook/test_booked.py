@@ -78,14 +78,17 @@ with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token) as client:
 """
 
 
-def test_every_client_made_while_the_guard_is_on_is_booked_under_its_cell(kernel: Any) -> None:
-    kernel.run("from tokmagic.parts import shared_parts")
+def test_every_client_made_while_the_guard_is_on_is_booked_under_its_cell_and_notebook(kernel: Any) -> None:
+    kernel.run("import os; from tokmagic.parts import shared_parts; os.environ['JPY_SESSION_NAME'] = 'x/rivers.ipynb'")
     assert text_of(kernel, "%tokens guard").startswith("Off")
     assert text_of(kernel, "%tokens guard on demo").startswith("On")
     kernel.run(MADE)
     booked = text_of(kernel, "%tokens history 1").splitlines()[1]
     assert re.search(r"cell \d+ +demo/chat", booked)
+    assert re.search(r"^\w+ rivers\.ipynb +cell \d+ +1 ", text_of(kernel, "%tokens report cell"), re.MULTILINE)
+    assert re.search(r"^rivers\.ipynb +1 ", text_of(kernel, "%tokens report notebook"), re.MULTILINE)
     assert text_of(kernel, "%tokens guard off").startswith("Off")
     kernel.run(MADE)
     assert text_of(kernel, "%tokens history 1").splitlines()[1] == booked
     assert "takes on or off" in kernel.run("%tokens guard maybe").error["evalue"]
+    kernel.run("del os.environ['JPY_SESSION_NAME']")

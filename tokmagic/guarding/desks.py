@@ -46,7 +46,7 @@ class Desk:
         service: the name of the service it talks to.
         key: fingerprint of its key; empty takes this process's own.
         limits: those of every call, besides the configuration's.
-        label: names the cell that calls, for the book.
+        label, notebook: name the cell that calls and its notebook, for the book.
         pulse: is called whenever there is something new to show.
     """
 
@@ -55,12 +55,13 @@ class Desk:
     key: str = ""
     limits: Callable[[], Sequence[Limit]] = tuple
     label: Callable[[], str] = str
+    notebook: Callable[[], str] = str
     pulse: Callable[[], object] = bool
 
     def booking(self) -> Booking:
         """A new call in the book."""
         limits, timeout = [*self.parts.settings.limits, *self.limits()], self.parts.settings.timeout
-        return Booking(self.parts, limits, timeout, cell=self.label(), key=self.key)
+        return Booking(self.parts, limits, timeout, cell=self.label(), notebook=self.notebook(), key=self.key)
 
     def model(self, sent: Sent) -> Model:
         """The model that is asked; one the catalogue does not know has no price and no window."""

@@ -41,7 +41,7 @@ class Door:
     Args:
         parts: whose book it is.
         limits: those of every call, besides the configuration's.
-        label: names the cell that calls, for the book.
+        label, notebook: name the cell that calls and its notebook, for the book.
         pulse: is called whenever there is something new to show.
         provider: the service; None finds it by each client's address.
         bell, bell_async: make what wakes a call that waits, in a thread and in an event loop.
@@ -54,6 +54,7 @@ class Door:
         label: Callable[[], str] = str,
         pulse: Callable[[], object] = bool,
         *,
+        notebook: Callable[[], str] = str,
         provider: str | None = None,
         bell: Callable[[], ThreadBell] = ThreadBell,
         bell_async: Callable[[], LoopBell] = LoopBell,
@@ -63,6 +64,7 @@ class Door:
         self.bell_async = bell_async
         self._limits = limits
         self._label = label
+        self._notebook = notebook
         self._pulse = pulse
         self._provider = provider
 
@@ -76,7 +78,7 @@ class Door:
         key = client.api_key or getattr(client, "auth_token", None)
         known = key if isinstance(key, str) and service in self.parts.services() else ""
         fingerprint = Secret(known).fingerprint(service) if known else ""
-        return Desk(self.parts, service, fingerprint, self._limits, self._label, self._pulse)
+        return Desk(self.parts, service, fingerprint, self._limits, self._label, self._notebook, self._pulse)
 
     def guarded(self, client: Any) -> Any:
         """A guarded copy of an SDK's client.

@@ -118,7 +118,7 @@ def _call_options(street: Street, options: CellOptions) -> CallOptions:
         "replay": True,
         "fresh": options.fresh,
         "cell": f"cell {street.shell.displayhook.prompt_count}",
-        "notebook": _notebook(street.shell.user_ns),
+        "notebook": notebook_name(street.shell.user_ns),
     }
 
 
@@ -130,7 +130,8 @@ def _thread(street: Street, options: CellOptions) -> Conversation | None:
     return street.threads[options.thread]
 
 
-def _notebook(namespace: dict[str, Any]) -> str:
+def notebook_name(namespace: dict[str, Any]) -> str:
+    """The file's name, by what Jupyter or the editor told the kernel; empty where nobody did."""
     path = os.environ.get("JPY_SESSION_NAME") or namespace.get("__vsc_ipynb_file__") or ""
     return PurePath(str(path)).name
 
