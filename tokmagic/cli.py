@@ -60,6 +60,7 @@ def _add_serve(serving: argparse.ArgumentParser) -> None:
     serving.add_argument(
         "--model", action="append", default=[], metavar="[NAME=]FOLDER", help="of transformers; may be said again"
     )
+    serving.add_argument("--batching", action="store_true", help="of transformers: write several answers together")
     serving.add_argument("--pace", type=float, help="tokens a second of the demo; as fast as they are read if none")
     serving.add_argument("--faults", metavar="FILE", help="a plan in TOML of what goes wrong")
     serving.set_defaults(run=_serve)
@@ -80,8 +81,9 @@ def _started(chosen: argparse.Namespace) -> EmbeddedServer:
     door = Door(chosen.host, chosen.port, chosen.token)
     if chosen.engine == "transformers":
         return _started_local(chosen, door, plan)
-    if chosen.model:
-        raise ConfigurationError("--model is for --engine transformers; the demo has models of its own.")
+    if chosen.model or chosen.batching:
+        said = "--model" if chosen.model else "--batching"
+        raise ConfigurationError(f"{said} is for --engine transformers; the demo has models of its own.")
     if chosen.pace is not None and not 0 < chosen.pace < float("inf"):
         raise ConfigurationError(f"--pace {chosen.pace:g}: a pace is a number of tokens a second, above 0.")
     models = catalog.demo_models().values()
@@ -96,8 +98,8 @@ def _started_local(chosen: argparse.Namespace, door: Door, plan: FaultPlan) -> E
     if chosen.pace is not None:
         raise ConfigurationError("--pace is for the demo; a model writes as fast as it can.")
     loaded = [load(said) for said in chosen.model]
-    engine = LocalEngine(loaded)
-    terms = Terms(FIELDS, engine.count)
+    engine = LocalEngine(loaded, batching=chosen.batching)
+    terms = Terms(FIELDS, engine.count, engine.close)
     return start_server(served(loaded), tokenizers.chosen_counter, engine=engine, terms=terms, door=door, faults=plan)
 
 

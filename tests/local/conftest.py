@@ -58,7 +58,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def model_of(size: int, hidden: int, window: int = 512) -> LlamaForCausalLM:
+def model_of(size: int, hidden: int, window: int = 512, spread: float = 0.02) -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=size,
@@ -68,21 +68,26 @@ def model_of(size: int, hidden: int, window: int = 512) -> LlamaForCausalLM:
         num_attention_heads=2,
         num_key_value_heads=2,
         max_position_embeddings=window,
+        initializer_range=spread,
     )
     return LlamaForCausalLM(config)
 
 
-def scripted(folder: Path, *pieces: str) -> Path:
-    """A model that answers a newline with these pieces, each of them one token and each another one."""
+def scripted(folder: Path, *pieces: str, window: int = 512, again: bool = False) -> Path:
+    """A model that answers a newline with these pieces, each of them one token and each another one.
+
+    It ends behind them, or says them ``again`` and again.
+    """
     fast = tokenizer()
     fast.add_tokens([piece for piece in pieces if len(fast.encode(piece)) > 1])
     ids = [fast.encode("\n")[0], *(fast.encode(piece)[0] for piece in pieces), fast.eos_token_id]
     assert len(set(ids)) == len(ids)
-    model = model_of(len(fast), 4 * len(ids))
+    follows = [*pairwise(ids[:-1]), (ids[-2], ids[1])] if again else list(pairwise(ids))
+    model = model_of(len(fast), 4 * len(ids), window)
     with torch.no_grad():
         for weight in (*model.model.layers.parameters(), model.model.embed_tokens.weight, model.lm_head.weight):
             weight.zero_()
-        for place, (id, following) in enumerate(pairwise(ids)):
+        for place, (id, following) in enumerate(follows):
             model.model.embed_tokens.weight[id, place] = 1.0
             model.lm_head.weight[following, place] = 50.0
     fast.save_pretrained(folder)
@@ -105,10 +110,10 @@ def start() -> Iterator[Callable[..., EmbeddedServer]]:
     """Serve models by what is said of them on the command line."""
     servers: list[EmbeddedServer] = []
 
-    def serve(*said: str) -> EmbeddedServer:
+    def serve(*said: str, batching: bool = False) -> EmbeddedServer:
         loaded = [load(one) for one in said]
-        engine = LocalEngine(loaded)
-        terms = Terms(FIELDS, engine.count)
+        engine = LocalEngine(loaded, batching=batching)
+        terms = Terms(FIELDS, engine.count, engine.close)
         servers.append(start_server(served(loaded), tokenizers.chosen_counter, engine=engine, terms=terms))
         return servers[-1]
 

@@ -57,10 +57,12 @@ class Terms:
     Attributes:
         fields: of a request's body, which it reads beyond what the protocols have; it is given them in the extras.
         count: the tokens of a request's input; it may refuse the request with a ``WireError``.
+        ended: called when the server has stopped.
     """
 
     fields: frozenset[str] = frozenset()
     count: Callable[[Request, Counter], int] = counted
+    ended: Callable[[], None] = lambda: None
 
 
 USUAL_TERMS = Terms()

@@ -110,7 +110,7 @@ def start_server(
     app = App(models, counter, engine or DemoEngine(pace), clock, faults, keep_alive, terms).asgi()
     guard = Guard(app, token=token, names=names, max_body=door.max_body, max_running=door.max_running)
     server = _Server(_config(guard, 2 * door.max_running))
-    thread = threading.Thread(target=_run, args=(server, listener), name="tokmagic-server", daemon=True)
+    thread = threading.Thread(target=_run, args=(server, listener, terms.ended), name="tokmagic-server", daemon=True)
     thread.start()
     if not server.settled.wait(START_SECONDS) or not server.started:
         raise TokmagicError(f"The embedded server did not start within {START_SECONDS:.0f} s on port {names.port}.")
@@ -140,9 +140,10 @@ def _config(app: Guard, connections: int) -> uvicorn.Config:
     )
 
 
-def _run(server: _Server, listener: socket.socket) -> None:
+def _run(server: _Server, listener: socket.socket, ended: Callable[[], None]) -> None:
     try:
         server.run(sockets=[listener])
     finally:
         listener.close()
         server.settled.set()
+        ended()

@@ -2,7 +2,7 @@
 
 Nothing is fetched: a model is a folder with weights, a tokenizer and a chat template; with a processor, it may take
 more than text. One answer is written at a time, first come, first served, so that several models share one machine
-without taking each other's memory or speed.
+without taking each other's memory or speed; or, where that is wanted, several answers of one model in a batch.
 Importing this package loads neither torch nor transformers; ``load`` does.
 """
 

@@ -91,8 +91,7 @@ def settings(request: Request) -> dict[str, Any]:
     found |= {name: body[name] for name in FIELDS & SETTINGS.keys() if body.get(name) is not None}
     if request.temperature is not None:
         found["temperature"] = request.temperature
-    for name, value in found.items():
-        _check(name, value)
+    found = {name: _checked(name, value) for name, value in found.items()}
     if found.get("temperature") == 0:
         return {name: value for name, value in found.items() if name != "temperature"} | {"do_sample": False}
     chosen = {"temperature", "top_k", "top_p", "min_p", "typical_p"} & found.keys()
@@ -167,13 +166,15 @@ def _mapping(name: str, said: Any) -> Mapping[str, Any]:
     return found
 
 
-def _check(name: str, value: Any) -> None:
+def _checked(name: str, value: Any) -> Any:
+    """The value, as the type that ``generate`` wants: a float where a whole number would do."""
     if name not in SETTINGS:
         raise _invalid("generation_config", f"{name!r} cannot be set; what can is {', '.join(SETTINGS)}.")
     kind, least, most = SETTINGS[name]
     fits = isinstance(value, kind | int if kind is float else kind) and isinstance(value, bool) == (kind is bool)
     if not (fits and least <= value <= most):
         raise _invalid(name, f"expected {kind.__name__} from {least:g} to {most:g}, but got {value!r} instead.")
+    return kind(value)
 
 
 def _invalid(name: str, what: str) -> WireError:

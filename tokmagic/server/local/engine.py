@@ -1,7 +1,7 @@
-"""The engine over loaded models: one answer at a time, in a thread of its own, token by token as it is written.
+"""The engine over loaded models: token by token as an answer is written, in a thread of its own or in a batch.
 
-Whoever is served holds the turn until the thread has really ended, so that two answers never run at once. A reader that
-goes away ends the thread at its next token; one that goes while it waits leaves the queue.
+Whoever is served holds its turn until its work has really ended, so that two answers only run at once in a batch.
+A reader that goes away ends its answer at the next token; one that goes while it waits leaves the line.
 """
 
 from __future__ import annotations
@@ -21,17 +21,26 @@ from tokmagic.core.messages import Request
 from ..asks import asks_of
 from ..engine import Output
 from .asking import said, seed, settings
-from .loading import Loaded
+from .batching import Batches
+from .loading import Loaded, ends_of
 from .prompting import Prompt, prompt_of
 from .reading import Reader
+from .turns import Turns
 
 
 class LocalEngine:
     """Writes answers with the models of those names; see ``Engine``."""
 
-    def __init__(self, models: Iterable[Loaded]) -> None:
+    def __init__(self, models: Iterable[Loaded], *, batching: bool = False) -> None:
+        """Serve these models; with ``batching``, those that read text write several answers together.
+
+        Raises:
+            ConfigurationError: a model cannot be batched.
+        """
         self._models = {model.name: model for model in models}
-        self._turn = asyncio.Lock()
+        alike = [model for model in self._models.values() if batching and model.processor is None]
+        self._batches = {model.name: Batches(model) for model in alike}
+        self._turns = Turns()
 
     def count(self, request: Request, counter: Counter) -> int:
         """Tokens of the input as the model reads it, template and all; checks what is asked.
@@ -50,10 +59,23 @@ class LocalEngine:
         prompt = await asyncio.to_thread(prompt_of, model, said(request, model.takes))
         reader = Reader(thinking=prompt.opens_thought, tools=bool(asks_of(request).tools))
         texts = _Texts(model)
-        async with self._turn, aclosing(_tokens(model, request, prompt)) as batches:
-            async for batch in batches:
-                yield [output for token in batch for output in reader.read(texts.after(token), 1)]
+        batches = self._batches.get(model.name)
+        way = batches.way(request, prompt) if batches is not None else None
+        async with self._turns.turn(None if way is None else (model.name, way)):
+            written = (
+                _tokens(model, request, prompt)
+                if batches is None or way is None
+                else batches.tokens(way, request, prompt)
+            )
+            async with aclosing(written) as ready:
+                async for tokens in ready:
+                    yield [output for token in tokens for output in reader.read(texts.after(token), 1)]
         yield [*reader.read(texts.rest(), 0), *reader.end()]
+
+    def close(self) -> None:
+        """End what is still written."""
+        for batches in self._batches.values():
+            batches.close()
 
 
 class _Texts:
@@ -127,7 +149,7 @@ def _write(
                 max_new_tokens=request.max_tokens + 1,
                 num_beams=1,
                 num_return_sequences=1,
-                eos_token_id=_ends(model),
+                eos_token_id=ends_of(model),
                 **_placed(prompt, model.model),
                 **settings(request),
             )
@@ -141,13 +163,6 @@ def _placed(prompt: Prompt, model: Any) -> dict[str, Any]:
         name: tensor.to(model.device, model.dtype) if tensor.is_floating_point() else tensor.to(model.device)
         for name, tensor in prompt.shown.items()
     }
-
-
-def _ends(model: Loaded) -> list[int] | None:
-    """The tokens that end an answer, by the model's own word and its tokenizer's."""
-    stated = model.model.generation_config.eos_token_id
-    ends = [*(stated if isinstance(stated, list) else [stated]), model.tokenizer.eos_token_id]
-    return list(dict.fromkeys(end for end in ends if end is not None)) or None
 
 
 class _Gone(Exception):

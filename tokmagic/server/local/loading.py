@@ -85,6 +85,13 @@ def served(loaded: Iterable[Loaded]) -> list[Model]:
     ]
 
 
+def ends_of(loaded: Loaded) -> list[int] | None:
+    """The tokens that end an answer, by the model's own word and its tokenizer's."""
+    stated = loaded.model.generation_config.eos_token_id
+    ends = [*(stated if isinstance(stated, list) else [stated]), loaded.tokenizer.eos_token_id]
+    return list(dict.fromkeys(end for end in ends if end is not None)) or None
+
+
 def _read(folder: Path) -> tuple[Any, Any, Any]:
     """The tokenizer, the processor or None, and the model."""
     try:
