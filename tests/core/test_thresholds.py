@@ -6,13 +6,17 @@ import pytest
 
 from tokmagic.catalog import demo_models
 from tokmagic.core.affording import lowered
+from tokmagic.core.book import Entry
 from tokmagic.core.compaction import Compacting
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Account, Level, Limit, Refused
-from tokmagic.core.messages import CompactAt, Compaction, Message, assistant, user
+from tokmagic.core.messages import CompactAt, Compaction, Message, Text, assistant, user
 from tokmagic.core.planning import Wishes, plan_call
-from tokmagic.core.prices import ceiling
+from tokmagic.core.prices import Price, Rates, ceiling
+from tokmagic.core.replies import Answer
+from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.core.thresholds import BY_ITSELF, ON_DEMAND, compact_at
+from tokmagic.core.usage import Usage
 from tokmagic.tokenizers import counter
 
 CLAUDE, GPT, CHAT, SMALL = (demo_models()[name] for name in ("claude", "gpt", "chat", "small"))
@@ -101,3 +105,22 @@ def test_the_beta_features_are_named_where_they_are_needed():
     assert sent_back == {"anthropic-beta": f"{BY_ITSELF},{ON_DEMAND}"}
     assert plan(GPT).request.extras.headers == {}
     assert plan_call(CLAUDE, LONG, Wishes(max_tokens=100), COUNTED).request.extras.headers == {}
+
+
+def test_a_summary_does_not_lift_the_answer_into_a_dearer_tier():
+    cheap, dear = Rates(10**9, 10**9, 10**9, 10**9, 10**9), Rates(10**12, 10**12, 10**12, 10**12, 10**12)
+    model = replace(GPT, price=Price(((0, cheap), (5_000, dear))))
+    summary, usage = Usage(4_000, output_tokens=500), Usage(1_500, output_tokens=20)
+    outcome = Outcome(sent=True, answer=Answer((Text("So."),), usage + summary, "end", compacting=summary))
+    found = plan(model)
+    ended = settle_entry(Entry("e", "c", 0.0, model.name, charge=found.charge), found, outcome, COUNTED, 1.0)
+    assert (ended.state, ended.quality, ended.usage) == ("settled", "exact", usage + summary)
+    assert ended.nanousd == 1_000 * (1_500 + 20 + 4_000 + 500)
+
+
+def test_a_call_of_which_no_usage_is_stated_stays_at_its_ceiling_where_it_may_have_been_compacted():
+    said = Outcome(sent=True, said=["So"])
+    for threshold, state in ((1_000, "unsettled"), (20_000, "settled")):
+        found = plan(GPT, threshold=threshold)
+        entry = Entry("e", "c", 0.0, GPT.name, charge=found.charge)
+        assert settle_entry(entry, found, said, COUNTED, 1.0).state == state
