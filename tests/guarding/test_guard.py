@@ -303,6 +303,25 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
     assert pulses[-1] is False
 
 
+def test_what_the_attempts_of_a_call_waited_adds_up_to_what_the_call_did(make_parts, server):
+    now = [1_800_000_000.0]
+    parts, transport = make_parts(server=server, clock=lambda: now[0]), Faulty()
+
+    class Bell(ThreadBell):
+        def sleep(self, seconds):
+            now[0] += seconds
+
+    door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", bell=Bell)
+    http = httpx2.Client(transport=transport)
+    with door.guarded(openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, http_client=http)) as client:
+        say(client)
+        transport.statuses = [500]
+        say(client)
+    receipt = parts.gauge.snapshot((), (), ()).cells[-1].receipt
+    assert (receipt.attempts, receipt.waited) == (2, pytest.approx(120, abs=1))
+    assert [entry.waited for entry in parts.ledger.entries()] == pytest.approx([60, 60, 0], abs=1)
+
+
 @pytest.mark.parametrize("call", [say, lambda client: list(streamed(client))], ids=["whole", "streamed"])
 def test_the_limits_that_a_reply_states_are_known_to_all_who_share_the_book(parts, call):
     rates = [parse_limit("7 requests/minute for demo/chat", source="provider")]

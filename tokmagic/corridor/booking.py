@@ -180,7 +180,8 @@ class Booking:
 
     def settle(self, plan: CallPlan, entry: Entry, outcome: Outcome, first_token: float | None = None) -> Entry:
         """End the attempt in the book by what arrived of it, with what it taught."""
-        entry = replace(entry, waited=self.waited, first_token=first_token)
+        told = sum(other.waited for other in self.entries if other.state != "released")
+        entry = replace(entry, waited=max(0.0, self.waited - told), first_token=first_token)
         booked = replace(plan, charge=entry.charge)
         ended = settle_entry(entry, booked, outcome, self.parts.counter(plan.model), self.parts.clock())
         self.entries.append(ended)
