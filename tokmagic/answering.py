@@ -1,14 +1,18 @@
 """Answering the tool calls of one reply: each is run once, all together, and the results stand in the order of calls.
 
-Whatever goes wrong with a call becomes its result, an error for the model; the traceback goes to the log.
+Whatever goes wrong with a call becomes its result, an error for the model; the traceback goes to the log. Where that is
+asked for, calls run early: while the rest of their reply is still written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -17,7 +21,17 @@ from anyio import CancelScope, to_thread
 
 from tokmagic.allowance import Allowance, inside
 from tokmagic.core.counters import Counter
-from tokmagic.core.events import Notice, ToolEvent, ToolFinished, ToolStarted
+from tokmagic.core.events import (
+    Completed,
+    Event,
+    Notice,
+    Retrying,
+    Started,
+    ToolCallDelta,
+    ToolEvent,
+    ToolFinished,
+    ToolStarted,
+)
 from tokmagic.core.messages import Text, ToolCall, ToolResult
 from tokmagic.core.replies import Cut
 from tokmagic.core.toolcalls import not_run
@@ -32,6 +46,8 @@ MOMENT = 0.05
 Here: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 #: Whether a call may be made, which is asked before any of its reply is.
 Confirm: TypeAlias = Callable[[ToolCall], bool | Awaitable[bool]]
+#: The result of a call, and what was cut of it.
+Answered: TypeAlias = tuple[ToolResult, tuple[Cut, ...]]
 
 
 async def in_a_thread(act: Callable[[], Any]) -> Any:
@@ -58,7 +74,7 @@ class Toolbox:
     allowance: Allowance
 
     async def answer(
-        self, calls: Sequence[ToolCall], here: Here, results: dict[str, tuple[ToolResult, tuple[Cut, ...]]]
+        self, calls: Sequence[ToolCall], here: Here, results: dict[str, Answered]
     ) -> AsyncGenerator[ToolEvent]:
         """Run the calls; ``results`` gets the result of each by its id, in their order, with what was cut of it."""
         allowed = [call for call in calls if await self._allows(call, here)]
@@ -85,7 +101,7 @@ class Toolbox:
         word = await here(partial(self.confirm, call))
         return (await word if inspect.isawaitable(word) else word) is True
 
-    async def _run(self, call: ToolCall, here: Here) -> tuple[ToolResult, tuple[Cut, ...]]:
+    async def _run(self, call: ToolCall, here: Here) -> Answered:
         if call.name not in self.functions:
             log.warning("the model called a tool that there is not: %s", call.name)
             return _failed(call, f"There is no tool {call.name}. There are: {', '.join(self.functions) or 'none'}."), ()
@@ -110,16 +126,80 @@ class Toolbox:
             value = act() if function.is_async else await here(partial(_inside, self.allowance, act))
             return await value if inspect.isawaitable(value) else value
 
-    async def _shortened(self, result: ToolResult) -> tuple[ToolResult, tuple[Cut, ...]]:
+    async def _shortened(self, result: ToolResult) -> Answered:
         texts = (part.text for part in result.parts if isinstance(part, Text))
         if all(len(text.encode()) <= self.max_tokens for text in texts):
             return result, ()
         return await to_thread.run_sync(shortened, result, self.max_tokens, self.counter)
 
 
+class Early:
+    """Calls that run while the rest of their reply is still written, each as soon as its arguments are whole.
+
+    They are over before the reply's last event is passed on, or stopped where the reply breaks off.
+
+    Attributes:
+        results: of those that have run.
+    """
+
+    def __init__(self, toolbox: Toolbox, here: Here) -> None:
+        self.results: dict[ToolCall, Answered] = {}
+        self._toolbox = toolbox
+        self._here = here
+        self._written: dict[int, ToolCall] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._told: deque[ToolEvent] = deque()
+
+    async def beside(self, events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
+        """The events of the reply, with those of the tools between them."""
+        try:
+            async with aclosing(events):
+                async for event in events:
+                    if isinstance(event, Completed):
+                        await asyncio.gather(*self._tasks)
+                    self._hear(event)
+                    while self._told:
+                        yield self._told.popleft()
+                    yield event
+        finally:
+            with CancelScope(shield=True):
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _hear(self, event: Event) -> None:
+        """Start the call that the event completes, if it does; where the reply begins anew, so do its calls."""
+        if isinstance(event, Started | Retrying):
+            self._written.clear()
+        if not isinstance(event, ToolCallDelta):
+            return
+        before = self._written.get(event.index, ToolCall("", "", ""))
+        call = ToolCall(event.id or before.id, event.name or before.name, before.arguments + event.arguments)
+        self._written[event.index] = call
+        if event.arguments.endswith("}") and _is_whole(call.arguments):
+            self._tasks.append(asyncio.create_task(self._answer(call)))
+
+    async def _answer(self, call: ToolCall) -> None:
+        results: dict[str, Answered] = {}
+        async with aclosing(self._toolbox.answer([call], self._here, results)) as events:
+            async for event in events:
+                self._told.append(event)
+        self.results[call] = results[call.id]
+
+
+def _is_whole(arguments: str) -> bool:
+    """Whether it is an object as JSON, to which nothing can be added."""
+    if arguments.count("{") > arguments.count("}"):
+        return False
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
+
+
 async def _ended(
-    tasks: Mapping[str, asyncio.Task[tuple[ToolResult, tuple[Cut, ...]]]],
-    results: dict[str, tuple[ToolResult, tuple[Cut, ...]]],
+    tasks: Mapping[str, asyncio.Task[Answered]],
+    results: dict[str, Answered],
 ) -> None:
     """End what still runs; a tool that had returned by then is heard all the same."""
     if all(id in results for id in tasks):

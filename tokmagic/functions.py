@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, cast
+from typing import Any, Protocol, TypeAlias, cast
 
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Tool
@@ -21,6 +21,17 @@ from tokmagic.core.messages import Tool
 #: What every provider takes for a tool's name.
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+class ToolObject(Protocol):
+    """A tool that describes itself: it also has ``name``, ``description`` and ``input_schema`` (or ``inputSchema``)."""
+
+    def call(self, arguments: dict[str, Any], /) -> Any:
+        """Run it; it checks its arguments itself."""
+
+
+#: What a model may be offered.
+Offered: TypeAlias = Tool | Callable[..., Any] | ToolObject
 
 
 class BadArguments(Exception):
@@ -74,7 +85,7 @@ class Function:
 
 
 class SelfDescribed(Function):
-    """An object with ``name``, ``description``, ``input_schema`` (or ``inputSchema``) and ``call(arguments)``."""
+    """A ``ToolObject`` that a model may call."""
 
     def _called_with(self, said: dict[str, Any]) -> Callable[[], Any]:
         return partial(self.given.call, said)
@@ -104,7 +115,7 @@ def mcp_tools(session: Any, tools: Iterable[Any]) -> list[McpTool]:
     return [McpTool(tool.name, tool.description or "", _schema_of(tool), session) for tool in tools]
 
 
-def function_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Function]:
+def function_tools(functions: Iterable[Callable[..., Any] | ToolObject]) -> dict[str, Function]:
     """The functions by the names a model calls them by.
 
     Raises:
@@ -115,7 +126,7 @@ def function_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Functio
     return {function.tool.name: function for function in found}
 
 
-def described(tools: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
+def described(tools: Iterable[Offered]) -> list[Tool]:
     """The tools as they are described to a model.
 
     Raises:
@@ -126,14 +137,14 @@ def described(tools: Iterable[Tool | Callable[..., Any]]) -> list[Tool]:
     return found
 
 
-def as_function(given: Any) -> Function:
+def as_function(given: Callable[..., Any] | ToolObject) -> Function:
     """One function, or object that describes itself, described.
 
     Raises:
         ConfigurationError: it is none, or no model can call it by its name or with named arguments of JSON types.
     """
     described = callable(getattr(given, "call", None)) and not inspect.isroutine(given)
-    return _self_described(given) if described else _by_signature(given)
+    return _self_described(given) if described else _by_signature(cast("Callable[..., Any]", given))
 
 
 def _self_described(given: Any) -> Function:

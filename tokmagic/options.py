@@ -12,12 +12,12 @@ from tokmagic.core.compaction import Compacting, mode_named
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.fitting import OFF
 from tokmagic.core.limits import Limit
-from tokmagic.core.messages import EFFORTS, Extras, Reasoned, Tool, ToolCall
+from tokmagic.core.messages import EFFORTS, Extras, Reasoned, ToolCall
 from tokmagic.core.planning import Wishes
 from tokmagic.core.reasoning import LEAST_BUDGET
 from tokmagic.core.truncation import STRATEGIES
 from tokmagic.extras import KEY_NAMES, NO_KEYS, check_extras, check_server_tools
-from tokmagic.functions import described
+from tokmagic.functions import Offered, described
 
 #: How too long input is treated where nothing is said, and the two ways that cut nothing.
 DEFAULT_TRUNCATION, SPLIT = "smart", "split"
@@ -83,11 +83,12 @@ class CallOptions(ClientOptions, total=False):
     Attributes:
         model: ``provider/model``, or a bare name; of several (a list, or with commas) the next one is asked where one
             fails for good.
-        tools: functions, or descriptions of such, that the model may ask to be called; ``run_tools`` calls them.
+        tools: functions, objects that describe themselves (``ToolObject``), or descriptions of such, that the model may
+            ask to be called; ``run_tools`` calls them.
     """
 
     model: str | Sequence[str] | None
-    tools: Sequence[Tool | Callable[..., Any]] | None
+    tools: Sequence[Offered] | None
 
 
 class ToolOptions(CallOptions, total=False):
@@ -97,11 +98,14 @@ class ToolOptions(CallOptions, total=False):
         max_iterations: turns of the model, at most.
         output: a pydantic model, dataclass or other type that the last answer must have; it is on ``reply.output``.
         confirm: is asked, with each call a model makes, whether to make it.
+        eager: run each call as soon as its arguments are whole, while the rest of the reply is still written; so also
+            those of a reply that is then cut off or refused.
     """
 
     max_iterations: int | None
     output: Any
     confirm: Callable[[ToolCall], Any] | None
+    eager: bool | None
 
 
 def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:

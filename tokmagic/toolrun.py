@@ -9,12 +9,12 @@ last reply that says so.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from tokmagic.answering import Here, Toolbox, in_a_thread
+from tokmagic.answering import Answered, Early, Here, Toolbox, in_a_thread
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.core.events import ToolEvent
@@ -39,10 +39,12 @@ class Rules:
     Attributes:
         max_iterations: turns of the model, at most.
         output: the type of the answer at its end, or None.
+        eager: whether calls run while the rest of their reply is written.
     """
 
     max_iterations: int
     output: Output | None = None
+    eager: bool = False
 
 
 class ToolRun:
@@ -80,7 +82,8 @@ class ToolRun:
         self._toolbox = toolbox
         self._thread = thread if thread is not None else Conversation()
         self._said = prompt
-        self._results: dict[str, tuple[ToolResult, tuple[Cut, ...]]] = {}
+        self._results: dict[str, Answered] = {}
+        self._early: Mapping[ToolCall, Answered] = {}
         self._over = False
 
     @property
@@ -135,7 +138,9 @@ class ToolRun:
 
     async def answers(self) -> AsyncGenerator[ToolEvent]:
         """Answer the open calls, unless that was done since the messages were changed last."""
-        calls = [call for call in self._calls if call.id not in self._results]
+        open_calls = self._calls
+        self._results.update((call.id, self._early[call]) for call in open_calls if call in self._early)
+        calls = [call for call in open_calls if call.id not in self._results]
         step = STEPS[self.reply.answer.stop_reason] if self.reply is not None else "run"
         if step == "run":
             async with aclosing(self._answers(calls)) as events:
@@ -179,8 +184,16 @@ class ToolRun:
         self._toolbox.allowance.calls.append(walk)
         return walk, cuts
 
-    def took(self, reply: Reply | None, cuts: tuple[Cut, ...]) -> Reply | None:
-        """A turn ended with that reply; one without any leaves what its tools returned in the history."""
+    def early(self) -> Early | None:
+        """What runs the calls of the next reply while it is written; None for the last, whose results nobody reads."""
+        last = len(self.replies) + 1 >= self._rules.max_iterations
+        return Early(self._toolbox, self.here) if self._rules.eager and not last else None
+
+    def took(self, reply: Reply | None, cuts: tuple[Cut, ...], early: Mapping[ToolCall, Answered]) -> Reply | None:
+        """A turn ended with that reply; one without any leaves what its tools returned in the history.
+
+        Calls that ran early, with their results, do not run again.
+        """
         if reply is None:
             kept = [message for message in self._said if _has_results(message)] if self.replies else []
             self._thread.messages += kept
@@ -195,6 +208,7 @@ class ToolRun:
             reply = replace(reply, receipt=receipt)
         self.reply = reply
         self.replies.append(reply)
+        self._early = early
         return self.reply
 
     def typed(self) -> Reply | None:

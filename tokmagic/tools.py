@@ -21,7 +21,7 @@ from tokmagic.core.messages import Message, Tool
 from tokmagic.core.models import Model
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Reply
-from tokmagic.functions import function_tools
+from tokmagic.functions import ToolObject, function_tools
 from tokmagic.options import SPLIT, CallOptions, ToolOptions, chain_of
 from tokmagic.outputs import Output
 from tokmagic.parts import Parts
@@ -58,13 +58,15 @@ class Turn:
 
     async def _ask(self) -> AsyncGenerator[Event]:
         walk, cuts = self._run.ask()
+        events: AsyncGenerator[Event] = walk.run()
+        early = self._run.early()
         try:
-            async with aclosing(walk.run()) as events:
-                async for event in events:
+            async with aclosing(early.beside(events) if early is not None else events) as heard:
+                async for event in heard:
                     if not isinstance(event, Completed):
                         yield event
         finally:
-            self.reply = self._run.took(walk.reply, cuts)
+            self.reply = self._run.took(walk.reply, cuts, early.results if early is not None else {})
         self.reply = self._run.typed()
 
 
@@ -153,13 +155,14 @@ def tool_run(
         raise ConfigurationError("truncate split sends a call in parts, and tools need it whole: choose another.")
     if any(isinstance(tool, Tool) for tool in options.get("tools") or ()):
         raise ConfigurationError("run_tools calls functions: a Tool only describes one, give the function itself.")
-    functions = function_tools(cast("Sequence[Callable[..., Any]]", options.get("tools") or ()))
+    functions = function_tools(cast("Sequence[Callable[..., Any] | ToolObject]", options.get("tools") or ()))
     models = [parts.model(name or parts.default_model()[0]) for name in chain_of(options)]
     longest = min(LONGEST_RESULT, (models[0].context_window or LONGEST_RESULT * SHARE) // SHARE)
     toolbox = Toolbox(functions, options.get("confirm"), longest, parts.counter(models[0]), Allowance(shared, own))
     output = Output(options["output"]) if options.get("output") is not None else None
     call = _call_options(options, output, models)
-    return ToolRun(make, Rules(_iterations(options), output), toolbox, call, prompt)
+    rules = Rules(_iterations(options), output, options.get("eager") is True)
+    return ToolRun(make, rules, toolbox, call, prompt)
 
 
 def _call_options(options: ToolOptions, output: Output | None, models: Sequence[Model]) -> CallOptions:

@@ -38,6 +38,7 @@ def opened(
         "output": None,
         "max_iterations": options.max_iterations,
         "confirm": ask if options.confirm_tools else None,
+        "eager": None,
     }
     return client.run_tools(prompt, **run).stream()
 
