@@ -131,7 +131,7 @@ def usage(since: Since | None = None, by: By | None = None) -> UsageTable:
 
     Args:
         since: a moment: a datetime, a timedelta back from now, or words such as ``today``, ``90m``, ``24h`` and ``7d``.
-        by: ``model``, ``cell``, ``day``, ``notebook`` or ``session``; None adds everything up.
+        by: ``model``, ``cell`` (of each session), ``day``, ``notebook`` or ``session``; None adds everything up.
 
     Returns:
         Rows with calls, tokens by kind, the last minute's rates, delays and cost; shown as a table.
