@@ -28,6 +28,7 @@ from tokmagic.ledgers.schema import MIGRATIONS, migrate
 from tokmagic.ledgers.sqlite import SQLiteLedger
 
 from .load import PEER
+from .machines import repeated
 from .measure import ms
 
 SECONDS = 2.0
@@ -224,18 +225,26 @@ def show_redis(where: str) -> None:
     from redis import Redis
 
     server = Redis.from_url(where)
+
+    def used() -> float:
+        told = server.info("cpu")
+        return float(told["used_cpu_user"] + told["used_cpu_sys"])
+
+    def sustained(rate: float, before: float) -> str:
+        cost = (used() - before) / (rate * SECONDS)
+        return f"{cost * 1e6:.0f} us of the server, of which one core sustains {1 / cost:,.0f} pairs/s"
+
     for processes in (1, 4, 8):
-        before = server.info("cpu")
+        before = used()
         found = pairs(where, processes)
-        after = server.info("cpu")
-        spent = sum(after[name] - before[name] for name in ("used_cpu_user", "used_cpu_sys"))
-        cost = spent / (found.rate * SECONDS)
         print(
             f"book on Redis, processes: {processes}: {found.rate:,.0f} pairs/s, longest wait {ms(found.longest)}; "
-            f"a pair takes {found.cost * 1e6:.0f} us of its process and {cost * 1e6:.0f} us of the server, "
-            f"of which one core sustains {1 / cost:,.0f} pairs/s",
+            f"a pair takes {found.cost * 1e6:.0f} us of its process and {sustained(found.rate, before)}",
             flush=True,
         )
+    before = used()
+    rate = repeated(where, 8, SECONDS)
+    print(f"book on Redis, as 8 machines ask it: {rate:,.0f} pairs/s; a pair takes {sustained(rate, before)}")
     server.close()
 
 
