@@ -155,6 +155,13 @@ def test_a_notebook_without_a_name_has_its_calls_counted_when_a_limit_comes_late
     assert next(level for level in late.snapshot().levels if level.account.limit.scope == "notebook").spent == spent
 
 
+def test_the_level_of_a_notebooks_limit_is_that_of_the_clients_own_notebook(parts, run):
+    client = AsyncClient("demo/claude", parts=parts, limits=["1 usd/day by notebook"], notebook="rivers.ipynb")
+    spent = run(client.send(PROMPT)).cost.nanousd
+    run(AsyncClient("demo/claude", parts=parts).send(PROMPT))
+    assert next(level for level in client.snapshot().levels if level.account.limit.scope == "notebook").spent == spent
+
+
 def test_a_thread_grows_by_each_call_and_not_by_a_refused_one(parts, run):
     client = AsyncClient("demo/claude", parts=parts)
     thread = client.conversation("sea")

@@ -236,10 +236,9 @@ class AsyncClient:
         """The state that displays draw."""
         parts, model = self.parts, self._model(self.options)
         now = parts.now()
-        scopes = parts.scopes(model, "")
+        scopes = parts.scopes(model, self.options.get("notebook", ""))
         parts.learning.look()
-        known = parts.learning.limits(model, scopes["key"])
-        accounts = accounts_for([*self.limits, *known], model, scopes, now)
+        accounts = accounts_for([*self.limits, *parts.learning.limits(model, scopes["key"])], model, scopes, now)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         return parts.gauge.snapshot(
             parts.ledger.levels([account for account in accounts if account.limit.window != "call"]),

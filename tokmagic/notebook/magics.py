@@ -71,10 +71,12 @@ class TokMagics(Magics):
             ConfigurationError: a limit that cannot be used.
         """
         if self._client is None:
+            from tokmagic.notebook.cell import notebook_name
             from tokmagic.sync import Client
 
             limits: list[str | Limit] = [*self.configured_limits(), *self.notebook_limits()]
-            self._client = Client(self.model or None, limits=limits)
+            notebook = notebook_name(self.shell.user_ns)
+            self._client = Client(self.model or None, limits=limits, notebook=notebook)
         return self._client
 
     def configured_limits(self) -> tuple[Limit, ...]:
