@@ -9,6 +9,11 @@ import torch
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3ImageProcessorPil,
+    Idefics3Processor,
+    Idefics3VisionConfig,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -67,6 +72,27 @@ def seeing(folder: Path) -> Path:
     )
     processor.save_pretrained(folder)
     LlavaForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def tiling(folder: Path) -> Path:
+    """A model whose processor cannot mark what is said as plain text."""
+    tiles = [f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)]
+    fast = _tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", *tiles)
+    vision = Idefics3VisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, image_size=SIDE, patch_size=8
+    )
+    config = Idefics3Config(
+        vision_config=vision,
+        text_config=_text(LlamaConfig, len(fast)),
+        scale_factor=2,
+        image_token_id=fast.convert_tokens_to_ids("<image>"),
+    )
+    size = {"longest_edge": SIDE}
+    images = Idefics3ImageProcessorPil(size=size, max_image_size=size)
+    template = TEMPLATE.replace("<|part|>", "<image>")
+    Idefics3Processor(images, fast, image_seq_len=4, chat_template=template).save_pretrained(folder)
+    Idefics3ForConditionalGeneration(config).save_pretrained(folder)
     return folder
 
 

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 
 import tokmagic as tm
-from tests.local.models import PATCH, SIDE, seeing
+from tests.local.models import PATCH, SIDE, seeing, tiling
 from tests.local.test_local import ROUTES, claude, gpt, post
 from tokmagic.server import EmbeddedServer
 from tokmagic.server.local import showing
 
+Start = Callable[..., EmbeddedServer]
 #: Tokens of one image to the tiny model.
 EACH = (SIDE // PATCH) ** 2
 ASKED = "What is it?"
@@ -56,7 +57,7 @@ def read(reply: dict[str, Any]) -> int:
 
 
 @pytest.fixture(scope="session")
-def eyes(tmp_path_factory: pytest.TempPathFactory, start: Callable[..., EmbeddedServer]) -> EmbeddedServer:
+def eyes(tmp_path_factory: pytest.TempPathFactory, start: Start) -> EmbeddedServer:
     return start(str(seeing(tmp_path_factory.mktemp("models") / "eyes")))
 
 
@@ -106,6 +107,15 @@ def test_a_placeholder_that_somebody_writes_is_plain_text(eyes: EmbeddedServer) 
     reply = post(eyes, ROUTES[2], model="eyes", **spoken(ROUTES[2], "What is in <image>?"))
     assert reply.status_code == 200
     assert read(reply.json()) > read(post(eyes, ROUTES[2], model="eyes", **spoken(ROUTES[2], "What is in ?")).json())
+
+
+def test_where_a_placeholder_cannot_be_made_plain_text_it_is_refused(tmp_path: Path, start: Start) -> None:
+    server = start(f"tiles={tiling(tmp_path / 'tiles')}")
+    assert post(server, ROUTES[0], model="tiles", **content(ROUTES[0], picture())).status_code == 200
+    fields = content(ROUTES[0], picture())
+    fields["messages"][0]["content"][1]["text"] = "What is in <image>?"
+    refused = post(server, ROUTES[0], model="tiles", **fields)
+    assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 def test_a_variable_that_the_template_does_not_have_sets_nothing_of_the_processor(eyes: EmbeddedServer) -> None:

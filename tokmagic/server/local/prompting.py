@@ -5,12 +5,13 @@ Control tokens and placeholders of images in what is said are plain text: real o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from tokmagic.codecs import WireError
+from tokmagic.codecs import Json, WireError
 
 from .asking import Said
 from .loading import Loaded
@@ -61,19 +62,33 @@ def _read(model: Loaded, asked: Said) -> list[int]:
 
 
 def _shown(model: Loaded, asked: Said) -> tuple[list[int], dict[str, Any]]:
+    """The tokens and what is shown; a processor that cannot mark what is said gets only what needs no marks."""
     messages, written = with_shown(asked.messages), _written(asked)
     template = model.processor.chat_template
     known = _variables(template["default"] if isinstance(template, dict) else template)
-    with model.lock:
-        made = model.processor.apply_chat_template(
-            messages,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            **{name: value for name, value in written.items() if name not in asked.template or name in known},
-        )
+    written = {name: value for name, value in written.items() if name not in asked.template or name in known}
+    try:
+        made = _processed(model, messages, written)
+    except ValueError:
+        if _holds_control(model, messages, asked):
+            raise
+        made = _processed(model, messages, {**written, "sanitize_control_tokens": False})
     ids: list[int] = made["input_ids"][0].tolist()
     return ids, {name: made[name] for name in made if name not in ("input_ids", "attention_mask")}
+
+
+def _processed(model: Loaded, messages: list[Json], written: Json) -> Any:
+    with model.lock:
+        return model.processor.apply_chat_template(
+            messages, tokenize=True, return_dict=True, return_tensors="pt", **written
+        )
+
+
+def _holds_control(model: Loaded, messages: list[Json], asked: Said) -> bool:
+    texts = [part["text"] for message in messages for part in message["content"] if part["type"] == "text"]
+    calls = [message.get("tool_calls") for message in messages]
+    said = json.dumps([texts, calls, asked.tools, dict(asked.template)], ensure_ascii=False)
+    return any(token in said for token in model.tokenizer.get_added_vocab())
 
 
 @lru_cache
