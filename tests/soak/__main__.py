@@ -30,6 +30,7 @@ class Tally:
     name: str
     size: int
     shows: str
+    seen: int = 0
     done: int = 0
     failures: int = 0
     seconds: float = 0.0
@@ -38,6 +39,7 @@ class Tally:
     def take(self, seeds: int, outcome: Outcome) -> None:
         self.counts.update(outcome.counts)
         self.seconds += outcome.seconds
+        self.seen += seeds
         self.done += 0 if outcome.failure else seeds
         self.failures += bool(outcome.failure)
 
@@ -72,7 +74,7 @@ def jobs(word: str) -> list[Job]:
 
 
 def run_jobs(wanted: list[Job]) -> None:
-    """Run them all, as many at once as there are cores, and say how far they are."""
+    """Run them all, as many at once as there are cores; say how far they are, and when a proof is through."""
     told = time.monotonic()
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
         futures = {pool.submit(run, *arguments): (tally, size) for tally, size, run, arguments in wanted}
@@ -81,7 +83,7 @@ def run_jobs(wanted: list[Job]) -> None:
             tally.take(size, outcome)
             if outcome.failure:
                 print(outcome.failure, flush=True)
-            if time.monotonic() - told > EVERY:
+            if time.monotonic() - told > EVERY or tally.seen == tally.size:
                 told = time.monotonic()
                 print(f"... {tally}", flush=True)
 
