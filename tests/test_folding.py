@@ -200,6 +200,7 @@ def test_a_thread_that_changed_meanwhile_keeps_every_turn(parts, run):
     events = run(midway())
     assert "changed meanwhile" in found(events, Notice)[-1].text
     assert (len(thread.messages), thread.compactions) == (18, ())
+    assert thread.known("demo/gpt") is None
     assert not any(isinstance(part, Compaction) for message in thread.messages for part in message.parts)
 
 

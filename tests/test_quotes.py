@@ -44,6 +44,13 @@ def test_a_compaction_before_the_call_is_quoted_with_its_calls_and_its_most(part
     assert total <= quote.ceiling.nanousd
 
 
+def test_the_call_is_held_at_what_it_costs_without_its_compaction_for_that_may_come_to_nothing(parts, run):
+    client, thread = AsyncClient("demo/gpt", parts=parts, max_tokens=100), thread_of(8)
+    plain = run(client.quote(QUESTION, thread=thread, compact="off"))
+    quote = run(client.quote(QUESTION, thread=thread, compact=OWN))
+    assert quote.ceiling.nanousd == plain.ceiling.nanousd + quote.compaction.ceiling.nanousd
+
+
 def test_a_compaction_that_needs_no_call_costs_nothing(parts, run):
     thread = thread_of(8)
     quote, events, _ = quoted_and_sent(

@@ -9,6 +9,7 @@ from tokmagic.core.affording import lowered
 from tokmagic.core.book import Entry
 from tokmagic.core.compaction import Compacting
 from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.exchanges import exchanges
 from tokmagic.core.limits import Account, Level, Limit, Refused
 from tokmagic.core.messages import CompactAt, Compaction, Message, Text, assistant, user
 from tokmagic.core.planning import Wishes, plan_call
@@ -124,3 +125,8 @@ def test_a_call_of_which_no_usage_is_stated_stays_at_its_ceiling_where_it_may_ha
         found = plan(GPT, threshold=threshold)
         entry = Entry("e", "c", 0.0, GPT.name, charge=found.charge)
         assert settle_entry(entry, found, said, COUNTED, 1.0).state == state
+
+
+def test_the_answer_behind_a_summary_may_leave_without_it():
+    block = Message("assistant", (Compaction("They talked.", "anthropic", "{}"),))
+    assert exchanges([block, assistant("Soon."), *LONG], range(5)) == [[0], [1], [2, 3], [4]]
