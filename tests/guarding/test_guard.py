@@ -22,6 +22,7 @@ import pytest
 
 import tokmagic as tm
 from tests.corridor.test_budgets import Greedy
+from tests.corridor.test_passage import stop_at_every_step
 from tests.soak import share
 from tokmagic import catalog, hooks, reports, tokenizers
 from tokmagic.codecs.overheard import Overheard
@@ -588,6 +589,30 @@ def test_an_interrupt_at_any_moment_leaves_no_hold_and_no_place(make_parts, serv
             with sqlite3.connect(parts.settings.home / "book.sqlite") as db:
                 assert db.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
     assert moment > 8
+
+
+def test_a_cancellation_at_any_moment_leaves_no_hold_and_charges_nothing_that_was_not_sent(parts, server, runner):
+    class Counting(httpx2.AsyncHTTPTransport):
+        sent = 0
+
+        async def handle_async_request(self, request):
+            self.sent += 1
+            return await super().handle_async_request(request)
+
+    transport = Counting()
+    url, http = f"{server.url}/v1", httpx2.AsyncClient(transport=transport)
+    client = guard(
+        openai.AsyncOpenAI(base_url=url, api_key=server.token, http_client=http), provider="demo", parts=parts
+    )
+
+    async def call():
+        await client.chat.completions.create(model="chat", max_tokens=9, messages=HELLO)
+
+    assert stop_at_every_step(parts, runner.run, call) > 4
+    states = [entry.state for entry in parts.ledger.entries()]
+    assert "released" in states
+    assert 0 < len(states) - states.count("released") <= transport.sent
+    runner.run(client.close())
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "identity"])

@@ -7,6 +7,7 @@ performs them in the caller's thread, where Ctrl-C reaches a wait at once and a 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -145,7 +146,9 @@ async def run_async(walk: Steps, send: Callable[[], Awaitable[httpx2.Response]],
     async def perform(step: Step) -> Any:
         match step:
             case Book(act):
-                return await to_the_end(act)
+                done = await to_the_end(act)
+                await asyncio.sleep(0)  # a cancellation that came meanwhile is delivered here
+                return done
             case Sleep(seconds):
                 return await bell.sleep(seconds)
             case Read(response):
