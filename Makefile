@@ -78,7 +78,7 @@ $(STATE)/peers/.ready: $(VENV)/.uv
 $(STATE)/local/.ready: $(PROJECT)
 	@mkdir -p $(STATE)
 	@$(PYTHON) -m venv $(STATE)/local
-	@$(STATE)/local/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local]' '$(TORCH)' 'pytest>=8.3' 'pytest-timeout>=2.3'
+	@$(STATE)/local/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[local]' '$(TORCH)' 'pytest>=8.3' 'pytest-timeout>=2.3' hypothesis
 	@touch $@
 
 # The front end: built when its sources change, and linked into the environment, so that it is never a stale copy.

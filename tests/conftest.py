@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 
 import pytest
+from hypothesis import settings
 
 from tokmagic import catalog, tokenizers
 from tokmagic import parts as parts_module
@@ -12,6 +13,10 @@ from tokmagic.config import load_settings
 from tokmagic.parts import Parts
 from tokmagic.server import start_server
 from tokmagic.sync import portal
+
+# No test is timed: the first example of one may load an encoder, on a machine that has much to do.
+settings.register_profile("tokmagic", deadline=None)
+settings.load_profile("tokmagic")
 
 
 @pytest.fixture(autouse=True)

@@ -92,7 +92,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 @pytest.mark.parametrize("codec", [MESSAGES, CHAT], ids=["messages", "chat"])
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sent=requests())
 def test_a_request_survives_the_wire(codec: Any, sent: Request) -> None:
     wire = json.loads(json.dumps(codec.encode_request(sent)))
@@ -100,7 +100,7 @@ def test_a_request_survives_the_wire(codec: Any, sent: Request) -> None:
     assert replace(received, extras=Extras()) == replace(sent, cache=sent.cache and codec is MESSAGES)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sent=requests())
 def test_a_request_is_what_the_sdks_types_ask_for(sent: Request) -> None:
     whole = replace(sent, stream=False, temperature=None)
@@ -366,7 +366,7 @@ JSON_VALUES = st.recursive(
 
 
 @pytest.mark.parametrize("codec", [MESSAGES, CHAT], ids=["messages", "chat"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(field=st.sampled_from(["messages", "system", "tools", "stop", "stop_sequences", "model"]), value=JSON_VALUES)
 def test_no_json_escapes_as_a_foreign_error(codec: Any, field: str, value: Any) -> None:
     with suppress(WireError):

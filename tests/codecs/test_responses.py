@@ -59,7 +59,7 @@ def items_of(*messages: Message) -> Any:
     return RESPONSES.encode_request(request(*messages))["input"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(sent=requests(), bound=st.integers(16, 10**6))
 def test_a_request_survives_the_wire_and_is_what_the_sdks_types_ask_for(sent: Request, bound: int) -> None:
     sent = replace(sent, stop=(), max_tokens=bound, cache=False)
@@ -389,14 +389,14 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(field=st.sampled_from(["input", "instructions", "tools", "text", "include", "reasoning"]), value=JSON_VALUES)
 def test_no_json_of_a_request_escapes_as_a_foreign_error(field: str, value: Any) -> None:
     with suppress(WireError):
         assert isinstance(RESPONSES.decode_request({"model": "m", "input": "Hi", field: value}), Request)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     field=st.sampled_from(["output", "usage", "status", "incomplete_details", "error", "id"]),
     value=JSON_VALUES | st.lists(JSON_VALUES, max_size=2),

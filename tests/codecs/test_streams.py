@@ -357,7 +357,7 @@ def test_a_number_of_tokens_that_is_none_is_a_malformed_reply(
             read(name, stream)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_no_mutation_of_the_bytes_escapes_as_a_foreign_error(data: st.DataObject, read: Read) -> None:
     name = data.draw(st.sampled_from(sorted(ANSWERS)))
@@ -388,7 +388,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_no_event_with_a_replaced_field_escapes_as_a_foreign_error(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(ANSWERS)))

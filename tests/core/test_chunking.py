@@ -27,7 +27,7 @@ TEXTS = st.one_of(
 )
 
 
-@settings(max_examples=share(50_000, 300), deadline=None)
+@settings(max_examples=share(50_000, 300))
 @given(text=TEXTS, most=st.integers(30, 80), name=st.sampled_from(NAMES))
 def test_chunks_fit_and_joined_are_the_text(text, most, name):
     counted = counter(name)
@@ -38,7 +38,7 @@ def test_chunks_fit_and_joined_are_the_text(text, most, name):
     assert set(accumulate(map(len, chunks))) <= ends
 
 
-@settings(max_examples=share(20_000, 150), deadline=None)
+@settings(max_examples=share(20_000, 150))
 @given(text=TEXTS, most=st.integers(60, 90), overlap=st.integers(1, 20), name=st.sampled_from(NAMES))
 def test_each_chunk_begins_with_the_end_of_the_one_before(text, most, overlap, name):
     counted = counter(name)
@@ -56,7 +56,7 @@ def test_each_chunk_begins_with_the_end_of_the_one_before(text, most, overlap, n
     assert len(text) in places
 
 
-@settings(max_examples=share(20_000, 200), deadline=None)
+@settings(max_examples=share(20_000, 200))
 @given(text=TEXTS, data=st.data(), name=st.sampled_from(["o200k_base", "cl100k_base"]))
 def test_a_ruler_tells_the_tokens_of_any_part(text, data, name):
     counted = counter(name)
@@ -68,7 +68,7 @@ def test_a_ruler_tells_the_tokens_of_any_part(text, data, name):
     assert 0 <= ruler.reach(start, 5) <= len(text)
 
 
-@settings(max_examples=share(20_000, 200), deadline=None)
+@settings(max_examples=share(20_000, 200))
 @given(text=TEXTS, data=st.data())
 def test_all_pauses_are_found_the_last_first(text, data):
     low, high = sorted((data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60))))

@@ -70,7 +70,7 @@ def test_a_long_line_is_taken_apart_and_loses_nothing():
     assert not any(line.removeprefix("- user: ").replace(family, "") for line in lines)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text(max_size=400), max_size=6), st.integers(1, 200))
 def test_it_is_never_longer_than_asked_and_always_the_same(texts, most):
     messages = [user(text) for text in texts]

@@ -260,7 +260,7 @@ def conversations(draw):
     return [pinned(m) if m.role == "user" and draw(st.integers(0, 9)) == 0 else m for m in messages]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     messages=conversations(),
     share=st.floats(0.02, 1.1),

@@ -62,7 +62,7 @@ SAID = (system("Be brief."), user("Why?"))
 
 
 @given(answer=answers, receipt=receipts)
-@settings(max_examples=share(20_000, 100), deadline=None)
+@settings(max_examples=share(20_000, 100))
 def test_a_kept_reply_is_read_as_it_was_written(answer, receipt):
     reply = Reply(answer, receipt)
     assert from_text(as_text(reply)) == reply

@@ -71,7 +71,7 @@ def test_answers_that_do_not_get_shorter_are_refused():
         splitting.again([LONG] * len(splitting.parts))
 
 
-@settings(max_examples=share(400, 25), deadline=None)
+@settings(max_examples=share(400, 25))
 @given(
     room=st.integers(700, 5_000),
     max_tokens=st.integers(16, 400),

@@ -103,7 +103,7 @@ def test_an_image_takes_a_fixed_number_of_tokens_and_a_result_counts_what_is_in_
     assert count_message(Message("user", (result,)), EXACT) == PER_MESSAGE + PER_IMAGE + 2 + EXACT.count("call_1")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(max_size=50), min_size=1, max_size=4))
 def test_no_tokenizer_counts_more_than_the_bound_of_the_estimate(texts):
     messages = [user(text) for text in texts]

