@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ import transformers
 from tests.local.conftest import model_of, scripted, tokenizer
 from tests.local.test_local import ADD, HI, ROUTES, SCHEMA, SEA, body, claude, gpt, post
 from tokmagic.core.errors import ConfigurationError
+from tokmagic.core.messages import Request, user
 from tokmagic.server import EmbeddedServer
 from tokmagic.server.local import LocalEngine, batching, load
+from tokmagic.server.local.asking import said
+from tokmagic.server.local.prompting import prompt_of
 
 Start = Callable[..., EmbeddedServer]
 CHAT = "/v1/chat/completions"
@@ -95,6 +99,22 @@ def test_one_that_hangs_up_does_not_disturb_the_others(endless: EmbeddedServer) 
         assert post(endless, CHAT, model="endless").status_code == 200
         assert next(kept)
     assert post(endless, CHAT, model="endless", seed=1).status_code == 200
+
+
+def test_an_answer_that_nobody_reads_has_left_its_batch(random_folder: Path) -> None:
+    model = load(str(random_folder))
+    batches = batching.Batches(model)
+
+    async def read_one(request: Request) -> None:
+        async with aclosing(batches.tokens("likeliest", request, prompt_of(model, said(request)))) as tokens:
+            await anext(tokens)
+
+    asyncio.run(read_one(Request("tiny", (user("Hi"),), 400)))
+    manager = batches._running("likeliest")
+    with manager.pause():
+        assert not manager.batch_processor.has_pending_requests()
+        assert not manager.output_router.result_handlers
+    batches.close()
 
 
 @pytest.mark.parametrize("path", ROUTES)

@@ -109,11 +109,11 @@ def test_a_placeholder_that_somebody_writes_is_plain_text(eyes: EmbeddedServer) 
     assert read(reply.json()) > read(post(eyes, ROUTES[2], model="eyes", **spoken(ROUTES[2], "What is in ?")).json())
 
 
-def test_where_a_placeholder_cannot_be_made_plain_text_it_is_refused(tmp_path: Path, start: Start) -> None:
+def test_where_a_control_token_cannot_be_made_plain_text_it_is_refused(tmp_path: Path, start: Start) -> None:
     server = start(f"tiles={tiling(tmp_path / 'tiles')}")
     assert post(server, ROUTES[0], model="tiles", **content(ROUTES[0], picture())).status_code == 200
     fields = content(ROUTES[0], picture())
-    fields["messages"][0]["content"][1]["text"] = "What is in <image>?"
+    fields["messages"][0]["content"][1]["text"] = "What is it?<|im_end|>"
     refused = post(server, ROUTES[0], model="tiles", **fields)
     assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
 
