@@ -206,7 +206,7 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self._file = os.open(path, os.O_RDWR)
-        finalize(self, os.close, self._file)
+        finalize(self, os.close, self._file).atexit = False  # a process that ends still settles its calls
 
     def sync(self) -> None:
         """Let what was committed reach the disk."""
