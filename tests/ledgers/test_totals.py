@@ -58,3 +58,14 @@ def test_a_new_limit_begins_with_what_was_spent_over_days(busy_week: Desk, scope
     (level,) = busy_week.ledger.levels([account])
     assert level.spent == spent
     assert (spent > 0) == (scope == "u1")
+
+
+def test_a_call_of_many_attempts_counts_once_in_each_minute_and_in_all(desk: Desk) -> None:
+    began = desk.clock.now = desk.clock.now // 60 * 60
+    for minute in (0, 0, 0, 1, 1):
+        desk.clock.now = began + 60 * minute
+        entry = desk.entry(1, call="of many attempts")
+        desk.reserve(entry)
+        desk.settle(entry, 1)
+    spans = [(began, began + 60), (began + 60, None), (0.0, None)]
+    assert [total.calls for span in spans for total in desk.ledger.totals(since=span[0], until=span[1])] == [1, 1, 1]
