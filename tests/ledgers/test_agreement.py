@@ -170,7 +170,5 @@ class Three(RuleBasedStateMachine):
 
 def test_three_ledgers_agree_step_by_step(tmp_path: Path, redis_server: str) -> None:
     machine = type("Books", (Three,), {"folder": tmp_path, "redis": redis_server})
-    steps = settings(
-        max_examples=share(3_000, 20), stateful_step_count=30, derandomize=True, print_blob=False
-    )
+    steps = settings(max_examples=share(3_000, 20), stateful_step_count=30, derandomize=True, print_blob=False)
     run(machine, settings=steps)
