@@ -66,6 +66,7 @@ def stop_at_every_step(parts, run, make, most=200):
             passed = step
         assert [entry for entry in parts.ledger.open_entries() if entry.state == "held"] == []
         assert tickets(parts) == 0
+        assert parts.gauge.snapshot((), (), ()).running == ()
         if passed < step:
             return passed
     raise AssertionError(f"not done in {most} steps")

@@ -32,6 +32,7 @@ from tokmagic.core.errors import StreamBroken
 from tokmagic.core.models import Model
 from tokmagic.core.settling import Outcome
 from tokmagic.core.words import parse_limit
+from tokmagic.guarding.attempts import Attempt
 from tokmagic.guarding.clients import guard, guard_every_client, guards_every_client, release_every_client
 from tokmagic.guarding.doors import Door
 from tokmagic.queues.bells import LoopBell, ThreadBell
@@ -586,6 +587,7 @@ def test_an_interrupt_at_any_moment_leaves_no_hold_and_no_place(make_parts, serv
                 ended = left[0] > 0
             left[0] = 0
             assert parts.ledger.open_entries() == ()
+            assert parts.gauge.snapshot((), (), ()).running == ()
             with sqlite3.connect(parts.settings.home / "book.sqlite") as db:
                 assert db.execute("SELECT count(*) FROM tickets").fetchone() == (0,)
     assert moment > 8
@@ -612,6 +614,33 @@ def test_a_cancellation_at_any_moment_leaves_no_hold_and_charges_nothing_that_wa
     states = [entry.state for entry in parts.ledger.entries()]
     assert "released" in states
     assert 0 < len(states) - states.count("released") <= transport.sent
+    runner.run(client.close())
+
+
+def test_a_call_that_is_cancelled_while_its_start_is_booked_gives_its_connection_back(
+    parts, server, runner, monkeypatch
+):
+    transport, asked = httpx2.AsyncHTTPTransport(), []
+
+    def tell(attempt):
+        asked[-1].get_loop().call_soon_threadsafe(asked[-1].cancel)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(Attempt, "has_news", lambda attempt: True)
+    monkeypatch.setattr(Attempt, "tell", tell)
+    plain = openai.AsyncOpenAI(
+        base_url=f"{server.url}/v1", api_key=server.token, http_client=httpx2.AsyncClient(transport=transport)
+    )
+    client = guard(plain, provider="demo", parts=parts)
+
+    async def call():
+        asked.append(asyncio.current_task())
+        await client.chat.completions.create(model="chat", max_tokens=9, messages=HELLO, stream=True)
+
+    with pytest.raises(asyncio.CancelledError):
+        runner.run(call())
+    assert [connection.info() for connection in transport._pool.connections if not connection.is_closed()] == []
+    assert parts.ledger.open_entries() == ()
     runner.run(client.close())
 
 

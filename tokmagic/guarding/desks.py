@@ -98,9 +98,7 @@ class Call:
         _require_bounds(sent, plan, self._booking.limits)
         lane = self.desk.parts.lane(model, self.desk.key)
         codec = CODECS[sent.protocol] if sent.kind == "call" else None
-        attempt = Attempt(self._booking, plan, asked.retries + 1, codec, lane, self.since, self.desk.pulse)
-        attempt.begin()
-        return attempt
+        return Attempt(self._booking, plan, asked.retries + 1, codec, lane, self.since, self.desk.pulse)
 
 
 def _plan(sent: Sent, model: Model, counter: Counter) -> CallPlan:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import httpx2
+from anyio import CancelScope
 
 from tokmagic.corridor.shield import to_the_end, uninterrupted
 from tokmagic.guarding.attempts import Attempt
@@ -51,7 +52,14 @@ class Read:
     response: httpx2.Response
 
 
-Step: TypeAlias = Book | Sleep | Send | Read
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A step: close the response, whose connection nobody else would give back."""
+
+    response: httpx2.Response
+
+
+Step: TypeAlias = Book | Sleep | Send | Read | Close
 Steps: TypeAlias = Generator[Step, Any, httpx2.Response]
 
 
@@ -64,13 +72,7 @@ def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt],
         return response
     yield from _turn(attempt, bell)
     try:
-        response = yield Send()
-        attempt.answered(response.status_code, response.headers)
-        if attempt.has_news():
-            yield Book(attempt.tell)
-        attempt.followed()
-        if response.is_error and not response.is_closed:
-            yield Read(response)
+        response = yield from _begun(attempt)
     except BaseException as error:
         attempt.lost(error)
         yield Book(attempt.close)
@@ -80,6 +82,22 @@ def steps(desk: Desk, asked: Asked, follow: Callable[[httpx2.Response, Attempt],
         yield Book(attempt.close)
     else:
         follow(response, attempt)
+    return response
+
+
+def _begun(attempt: Attempt) -> Steps:
+    """Send it and make known what the start of its reply states; a failure is read to its end."""
+    response: httpx2.Response = yield Send()
+    try:
+        attempt.answered(response.status_code, response.headers)
+        if attempt.has_news():
+            yield Book(attempt.tell)
+        attempt.followed()
+        if response.is_error and not response.is_closed:
+            yield Read(response)
+    except BaseException:
+        yield Close(response)
+        raise
     return response
 
 
@@ -93,9 +111,10 @@ def _call_of(desk: Desk, asked: Asked) -> Call:
 
 
 def _turn(attempt: Attempt, bell: Bell) -> Generator[Step, Any, None]:
-    """The way until its worst case is held: through the gate, then in line for the book."""
+    """The way until its worst case is held: shown, through the gate, then in line for the book."""
     admitted = False
     try:
+        yield Book(attempt.begin)
         with attempt.pause():
             if seconds := attempt.at_the_gate(bell):
                 yield Book(partial(attempt.queues, seconds))
@@ -115,58 +134,63 @@ def _turn(attempt: Attempt, bell: Bell) -> Generator[Step, Any, None]:
 
 def run(walk: Steps, send: Callable[[], httpx2.Response], bell: ThreadBell) -> httpx2.Response:
     """Perform the steps in this thread, whose bell it is."""
-
-    def perform(step: Step) -> Any:
-        match step:
-            case Book(act):
-                return uninterrupted(act)
-            case Sleep(seconds):
-                return bell.sleep(seconds)
-            case Read(response):
-                return response.read()
-            case Send():
-                return send()
-
     try:
         step = next(walk)
         while True:
             try:
-                result = perform(step)
+                result = _performed(step, send, bell)
             except BaseException as error:  # noqa: BLE001 - handed to the steps, which raise it again
                 step = walk.throw(error)
             else:
                 step = walk.send(result)
     except StopIteration as end:
         return _response(end)
+
+
+def _performed(step: Step, send: Callable[[], httpx2.Response], bell: ThreadBell) -> Any:
+    match step:
+        case Book(act):
+            return uninterrupted(act)
+        case Sleep(seconds):
+            return bell.sleep(seconds)
+        case Read(response):
+            return response.read()
+        case Close(response):
+            return response.close()
+        case Send():
+            return send()
 
 
 async def run_async(walk: Steps, send: Callable[[], Awaitable[httpx2.Response]], bell: LoopBell) -> httpx2.Response:
     """Perform the steps in this event loop, whose bell it is and which goes on meanwhile."""
-
-    async def perform(step: Step) -> Any:
-        match step:
-            case Book(act):
-                done = await to_the_end(act)
-                await asyncio.sleep(0)  # a cancellation that came meanwhile is delivered here
-                return done
-            case Sleep(seconds):
-                return await bell.sleep(seconds)
-            case Read(response):
-                return await response.aread()
-            case Send():
-                return await send()
-
     try:
         step = next(walk)
         while True:
             try:
-                result = await perform(step)
+                result = await _performed_async(step, send, bell)
             except BaseException as error:  # noqa: BLE001 - handed to the steps, which raise it again
                 step = walk.throw(error)
             else:
                 step = walk.send(result)
     except StopIteration as end:
         return _response(end)
+
+
+async def _performed_async(step: Step, send: Callable[[], Awaitable[httpx2.Response]], bell: LoopBell) -> Any:
+    match step:
+        case Book(act):
+            done = await to_the_end(act)
+            await asyncio.sleep(0)  # a cancellation that came meanwhile is delivered here
+            return done
+        case Sleep(seconds):
+            return await bell.sleep(seconds)
+        case Read(response):
+            return await response.aread()
+        case Close(response):
+            with CancelScope(shield=True):
+                return await response.aclose()
+        case Send():
+            return await send()
 
 
 def hear(response: httpx2.Response, attempt: Attempt) -> None:
