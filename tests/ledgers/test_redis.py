@@ -133,6 +133,22 @@ def test_a_server_that_comes_back_is_used_again(free_port: Callable[[], int], st
     ledger.close()
 
 
+def test_connections_that_were_all_lost_while_idle_are_made_anew(
+    free_port: Callable[[], int], start_redis: Start, desk: Desk
+) -> None:
+    port = free_port()
+    with another_server(start_redis, port) as where:
+        ledger = RedisLedger(f"redis://{where}", clock=desk.clock)
+        server = ledger._server
+        taken = [server._connection() for _ in range(8)]
+        for connection in taken:
+            connection.connect()
+        server._idle += taken
+    with another_server(start_redis, port):
+        assert ledger.sweep() == 0
+    ledger.close()
+
+
 def test_an_answer_lost_on_the_way_is_asked_for_again_and_holds_once(redis_url: str, desk: Desk) -> None:
     address = Address.parse(redis_url)
     with losing_first_answers(address.port) as port:

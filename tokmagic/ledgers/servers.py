@@ -92,8 +92,7 @@ class Server:
     def close(self) -> None:
         """Let go of the connections. Closing twice is a no-op."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().disconnect()
+        self._drop_idle()
 
     def _send(self, *words: str | bytes | int) -> Any:
         if self._closed:
@@ -114,6 +113,7 @@ class Server:
             except LOST as error:
                 if _refusal(error):
                     raise
+            self._drop_idle()
             time.sleep(pause)
         return self._once(words)
 
@@ -138,6 +138,12 @@ class Server:
             return self._idle.pop()
         except IndexError:
             return self._pool.make_connection()
+
+    def _drop_idle(self) -> None:
+        """Let go of connections that nobody uses: where one was lost, they are most likely lost too."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.disconnect()
 
     def _refuse_forgetting(self) -> None:
         memory = self._send("INFO", "memory").decode()
