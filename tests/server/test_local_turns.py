@@ -23,8 +23,11 @@ class Scene:
         await self.settled()
 
     async def go(self, name: str) -> None:
-        self._ends[name].set()
+        self.let_go(name)
         await self.settled()
+
+    def let_go(self, name: str) -> None:
+        self._ends[name].set()
 
     async def leave(self, name: str) -> None:
         self.tasks[name].cancel()
@@ -109,5 +112,22 @@ def test_who_is_called_and_cancelled_at_once_gives_its_turn_back() -> None:
         assert scene.inside == ["c"]
         await scene.go("c")
         assert scene.inside == ["d"]
+
+    asyncio.run(play())
+
+
+def test_who_is_cancelled_in_the_moment_in_which_its_turn_comes_is_passed_over() -> None:
+    async def play() -> None:
+        scene = Scene()
+        for name in ("a", "b", "c"):
+            await scene.come(name, None)
+        scene.let_go("a")
+        await scene.leave("b")
+        assert scene.inside == ["c"]
+        await scene.go("c")
+        assert scene.tasks["a"].exception() is None
+        await scene.come("d", None)
+        assert scene.inside == ["d"]
+        await scene.go("d")
 
     asyncio.run(play())

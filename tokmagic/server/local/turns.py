@@ -44,7 +44,7 @@ class Turns:
             if waiting in self._line:
                 self._line.remove(waiting)
                 self._call()
-            else:
+            elif not waiting.called.cancelled():
                 self._leave()
             raise
 
@@ -56,6 +56,8 @@ class Turns:
         """Call those whose turn it is."""
         while self._line and (not self._running or self._line[0].kind == self._kind is not None):
             waiting = self._line.popleft()
+            if waiting.called.cancelled():
+                continue
             self._kind = waiting.kind
             self._running += 1
             waiting.called.set_result(None)
