@@ -146,6 +146,53 @@ def test_a_call_that_the_whole_reply_makes_otherwise_is_run_as_that_says(written
     assert [text_of(result) for result in results(parts.requests[1])] == ["10"]
 
 
+@pytest.mark.parametrize(("last", "final"), [("\n", '{"n":1,"m":2}\n'), ("", '{"m": 2, "n": 1}')])
+def test_a_call_that_the_whole_reply_only_writes_otherwise_does_not_run_again(written, last, final):
+    ran = []
+    parts, whole = written(said()), calls(("note", final))
+
+    async def stream(request):
+        parts.requests.append(request)
+        yield Started()
+        if len(parts.requests) == 1:
+            yield ToolCallDelta(0, "call_0", "note", '{"n":1,"m":2}')
+            yield ToolCallDelta(0, arguments=last)
+        yield Finished(whole if len(parts.requests) == 1 else parts.script.pop())
+
+    parts.stream = stream
+    note = lambda_named("note", lambda n, m: ran.append((n, m)))
+    Client("demo/claude", parts=parts).run_tools("Go.", tools=[note], eager=True).until_done()
+    assert ran == [(1, 2)]
+    assert len(results(parts.requests[1])) == 1
+
+
+def test_arguments_too_deep_to_be_read_are_refused_to_the_model_and_not_to_the_caller(written):
+    parts = written(calls(("note", '{"n":' + "[" * 5_000 + "]" * 5_000 + "}")), said())
+    note = lambda_named("note", lambda n: n)
+    reply = Client("demo/claude", parts=parts).run_tools("Go.", tools=[note], eager=True).until_done()
+    assert reply.text == "Done."
+    assert results(parts.requests[1])[0].is_error
+
+
+def test_a_tool_that_runs_on_when_its_reply_is_whole_is_told_of_meanwhile(written, runner):
+    seen = asyncio.Event()
+
+    async def slow() -> str:
+        await asyncio.wait_for(seen.wait(), 5)
+        return "seen"
+
+    async def watch(parts):
+        run = AsyncClient("demo/claude", parts=parts).run_tools("Go.", tools=[slow], eager=True)
+        async with run.stream() as events:
+            async for event in events:
+                if isinstance(event, ToolStarted):
+                    seen.set()
+
+    parts = written(calls(("slow", "{}")), said())
+    runner.run(watch(parts))
+    assert [text_of(result) for result in results(parts.requests[1])] == ["seen"]
+
+
 def test_the_last_iteration_runs_no_call_and_without_the_option_none_runs_early(written):
     ran = []
     note = lambda_named("note", lambda: ran.append(len(parts.requests)))

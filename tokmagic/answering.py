@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import json
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any, TypeAlias
 from anyio import CancelScope, to_thread
 
 from tokmagic.allowance import Allowance, inside
+from tokmagic.codecs.wire import parse_json
 from tokmagic.core.counters import Counter
 from tokmagic.core.events import (
     Completed,
@@ -34,7 +33,7 @@ from tokmagic.core.events import (
 )
 from tokmagic.core.messages import Text, ToolCall, ToolResult
 from tokmagic.core.replies import Cut
-from tokmagic.core.toolcalls import not_run
+from tokmagic.core.toolcalls import as_json, not_run
 from tokmagic.functions import BadArguments, Function
 from tokmagic.results import ToolError, parts_of, shortened
 
@@ -139,7 +138,7 @@ class Early:
     They are over before the reply's last event is passed on, or stopped where the reply breaks off.
 
     Attributes:
-        results: of those that have run.
+        results: of those that have run, by ``as_json`` of each.
     """
 
     def __init__(self, toolbox: Toolbox, here: Here) -> None:
@@ -148,18 +147,23 @@ class Early:
         self._here = here
         self._written: dict[int, ToolCall] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._told: deque[ToolEvent] = deque()
+        self._running = 0
+        self._told: asyncio.Queue[ToolEvent | asyncio.Task[None]] = asyncio.Queue()
 
     async def beside(self, events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
         """The events of the reply, with those of the tools between them."""
         try:
             async with aclosing(events):
                 async for event in events:
+                    self._hear(event)
+                    while not self._told.empty() or (self._running and isinstance(event, Completed)):
+                        told = await self._told.get()
+                        if isinstance(told, asyncio.Task):
+                            self._running -= 1
+                        else:
+                            yield told
                     if isinstance(event, Completed):
                         await asyncio.gather(*self._tasks)
-                    self._hear(event)
-                    while self._told:
-                        yield self._told.popleft()
                     yield event
         finally:
             with CancelScope(shield=True):
@@ -177,14 +181,20 @@ class Early:
         call = ToolCall(event.id or before.id, event.name or before.name, before.arguments + event.arguments)
         self._written[event.index] = call
         if event.arguments.endswith("}") and _is_whole(call.arguments):
-            self._tasks.append(asyncio.create_task(self._answer(call)))
+            self._start(call)
+
+    def _start(self, call: ToolCall) -> None:
+        task = asyncio.create_task(self._answer(call))
+        task.add_done_callback(self._told.put_nowait)
+        self._tasks.append(task)
+        self._running += 1
 
     async def _answer(self, call: ToolCall) -> None:
         results: dict[str, Answered] = {}
         async with aclosing(self._toolbox.answer([call], self._here, results)) as events:
             async for event in events:
-                self._told.append(event)
-        self.results[call] = results[call.id]
+                self._told.put_nowait(event)
+        self.results[as_json(call)] = results[call.id]
 
 
 def _is_whole(arguments: str) -> bool:
@@ -192,7 +202,7 @@ def _is_whole(arguments: str) -> bool:
     if arguments.count("{") > arguments.count("}"):
         return False
     try:
-        return isinstance(json.loads(arguments), dict)
+        return isinstance(parse_json(arguments), dict)
     except ValueError:
         return False
 

@@ -21,7 +21,7 @@ from tokmagic.core.events import ToolEvent
 from tokmagic.core.messages import Message, Text, ToolCall, ToolResult
 from tokmagic.core.money import Cost
 from tokmagic.core.replies import Answer, Cut, Reply, StopReason
-from tokmagic.core.toolcalls import STEPS, last_calls, not_run, parted, with_results
+from tokmagic.core.toolcalls import STEPS, as_json, last_calls, not_run, parted, with_results
 from tokmagic.core.usage import Usage
 from tokmagic.corridor import Walk
 from tokmagic.functions import function_tools
@@ -139,7 +139,8 @@ class ToolRun:
     async def answers(self) -> AsyncGenerator[ToolEvent]:
         """Answer the open calls, unless that was done since the messages were changed last."""
         open_calls = self._calls
-        self._results.update((call.id, self._early[call]) for call in open_calls if call in self._early)
+        early = ((call.id, self._early.get(as_json(call))) for call in open_calls)
+        self._results.update((id, answered) for id, answered in early if answered is not None)
         calls = [call for call in open_calls if call.id not in self._results]
         step = STEPS[self.reply.answer.stop_reason] if self.reply is not None else "run"
         if step == "run":

@@ -6,7 +6,9 @@ run is answered too, by an error that says why.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal, TypeAlias
 
 from .messages import Message, Text, ToolCall, ToolResult
@@ -81,6 +83,14 @@ def parted(messages: Sequence[Message]) -> tuple[list[Message], tuple[Message, .
     """The history up to the last answer, and what is said behind it."""
     cut = _last_answer(messages) + 1
     return list(messages[:cut]), tuple(messages[cut:])
+
+
+def as_json(call: ToolCall) -> ToolCall:
+    """The call with its arguments in one writing, if they are JSON, so that however it was written it is the same."""
+    try:
+        return replace(call, arguments=json.dumps(json.loads(call.arguments), sort_keys=True))
+    except (ValueError, RecursionError):
+        return call
 
 
 def _last_answer(messages: Sequence[Message]) -> int:
