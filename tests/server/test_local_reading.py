@@ -75,6 +75,11 @@ def test_a_thought_that_the_prompt_opened_goes_on_and_calls_nobody_offered_are_t
     assert told(read([ADD], tools=False))[1:] == (ADD, [])
 
 
+def test_a_call_nested_too_deeply_to_be_read_is_text() -> None:
+    written = '{"name": ' + "[" * 5_000 + "]" * 5_000 + "}"
+    assert told(read([written])) == ("", written, [])
+
+
 def test_each_call_has_an_id_of_its_own() -> None:
     calls = [one.call.id for one in read([f"[TOOL_CALLS][{ADD},{ADD}]"]) if isinstance(one, Called)]
     assert len(set(calls)) == 2

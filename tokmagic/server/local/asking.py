@@ -6,13 +6,13 @@ a setting that would change more than the choice of tokens. What nobody sets is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from tokmagic.codecs import WireError
 from tokmagic.codecs.chat import ChatCodec
+from tokmagic.codecs.wire import parse_json
 from tokmagic.core.documents import text_of
 from tokmagic.core.messages import Document, Image, Part, Request, ToolResult
 
@@ -140,7 +140,7 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
 def _call(call: dict[str, Any]) -> dict[str, Any]:
     function = call["function"]
     try:
-        arguments = json.loads(function["arguments"])
+        arguments = parse_json(function["arguments"])
     except ValueError:
         arguments = function["arguments"]
     return {**call, "function": {**function, "arguments": arguments}}
@@ -156,7 +156,7 @@ def _template(said: Any) -> Mapping[str, Any]:
 def _mapping(name: str, said: Any) -> Mapping[str, Any]:
     """An object, or the text of one."""
     try:
-        found = json.loads(said) if isinstance(said, str) else said
+        found = parse_json(said) if isinstance(said, str) else said
     except ValueError:
         found = said
     if found is None:

@@ -7,12 +7,11 @@ of a name and its arguments is text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from tokmagic.codecs.wire import compact_json
+from tokmagic.codecs.wire import compact_json, parse_json
 from tokmagic.core.messages import ToolCall
 
 from ..engine import Called, Output, Piece
@@ -135,7 +134,7 @@ def _charged(found: list[Output], tokens: int, *, thought: bool) -> list[Output]
 
 def _calls(raw: str) -> list[ToolCall] | None:
     try:
-        found = json.loads(raw)
+        found = parse_json(raw)
     except ValueError:
         return None
     calls = [_call(one) for one in (found if isinstance(found, list) else [found])]
