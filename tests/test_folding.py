@@ -1,5 +1,7 @@
 """A service that compacts a thread on the way to its answer: over the real SDKs, the server and a real book."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.test_compacting import CHATTER, QUESTION, ask, found, look, thread_of, watch
@@ -9,7 +11,8 @@ from tokmagic.core.compaction import Compacting
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.core.events import Compacted, Completed, Notice, Planned, TextDelta
 from tokmagic.core.messages import Compaction, Message, assistant, user
-from tokmagic.core.prices import cost
+from tokmagic.core.prices import Rates, cost
+from tokmagic.folding import fold
 from tokmagic.sync import Client
 
 LEAST = {"demo/claude": 50_000, "demo/gpt": 1_000}
@@ -76,6 +79,19 @@ def test_the_summary_and_the_answer_are_priced_each_by_itself(parts, run):
     assert reply.usage.input_tokens > summary.input_tokens
     apart = cost(price, summary).nanousd + cost(price, reply.usage - summary).nanousd
     assert (reply.cost.nanousd, reply.receipt.compaction.cost) == (apart, cost(price, summary))
+
+
+def test_the_summary_is_priced_in_the_way_in_which_the_call_was_served(parts, run):
+    thread = long_thread("demo/claude")
+    _, reply = run(ask(AsyncClient("demo/claude", parts=parts), thread, compact=by_itself("demo/claude")))
+    thread.undo()
+    model = parts.model("demo/claude")
+    dear = replace(model.price, served={"priority": ((0, Rates(*(10**10,) * 5)),)})
+    hurried = replace(reply, answer=replace(reply.answer, served="priority"))
+    asked = tuple(thread.messages[:-1])
+    found = fold(thread, (), asked, hurried, replace(model, price=dear), parts.counter(model))
+    assert found.record.cost == cost(dear, reply.answer.compacting, served="priority")
+    assert found.record.cost.nanousd > reply.receipt.compaction.cost.nanousd
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -106,5 +106,5 @@ def _record(
 def _price(model: Model, reply: Reply) -> Cost:
     if reply.receipt.replayed:
         return Cost(0, "exact", model.play)
-    stated = reply.answer.compacting
-    return cost(model.price, stated) if stated != NOTHING_USED else Cost(None, "unknown", model.play)
+    stated, served = reply.answer.compacting, reply.answer.served
+    return cost(model.price, stated, served=served) if stated != NOTHING_USED else Cost(None, "unknown", model.play)
