@@ -119,7 +119,7 @@ class BatchBook:
             if not isinstance(decision, Admitted):
                 for held in mine.rows[:place]:
                     self._settle(self._rows[held], self._entry(mine, held), Outcome())
-                raise refusal(Refused(decision.level, decision.needed), self.model)
+                raise refusal(Refused(decision.level, decision.needed), row.plan)
 
     def submitted(self, mine: Submission, id: str) -> None:
         """The provider took it under that id."""

@@ -105,13 +105,33 @@ def test_no_limit_of_a_client_or_a_call_lifts_one_of_the_configuration(make_part
 @pytest.mark.parametrize(
     ("words", "way_out"),
     [
-        ("10 input_tokens/session", "Send less."),
-        ("50 tokens/session", "Lower --max-tokens or send less."),
+        ("10 input_tokens/session", "Send less, or raise the limit."),
+        ("50 tokens/session", "Send less, or raise the limit."),
+        ("0.0001 usd/day", "Send less, or raise the limit."),
+        ("200 tokens/session", "Lower --max-tokens or send less."),
         ("0 requests/session", "Raise the limit."),
-        ("0 usd/day", "It opens again with the next window."),
+        ("0 usd/day", "Raise the limit."),
     ],
 )
 def test_a_refusal_names_the_way_out_that_helps(parts, words, way_out):
     with pytest.raises(BudgetExceeded) as refused:
         Client("demo/claude", parts=parts, limits=[words]).send(PROMPT)
     assert str(refused.value).endswith(f"nothing was sent. {way_out}")
+
+
+def test_a_call_that_no_window_lets_pass_is_not_told_to_wait_for_the_next(parts):
+    client = Client("demo/claude", parts=parts, limits=["300 tokens/day"])
+    spent_until_refused(client, max_tokens=150)
+    with pytest.raises(BudgetExceeded, match=r"Send less, or raise the limit\.$"):
+        client.send("word " * 400, max_tokens=150)
+
+
+def test_one_of_something_is_said_in_the_singular(parts):
+    client = Client("demo/claude", parts=parts, limits=["1 requests/day"])
+    client.send(PROMPT)
+    with pytest.raises(BudgetExceeded) as refused:
+        client.send("Another.")
+    assert str(refused.value) == (
+        "1 requests/day has 0 requests left and this call can take 1 request: nothing was sent. "
+        "It opens again with the next window."
+    )

@@ -52,6 +52,12 @@ def affordable(plan: CallPlan, refused: Refused) -> int | None:
             return None
 
 
+def helps(plan: CallPlan, refused: Refused) -> bool:
+    """Whether the limit has room for some shorter answer, be it too short for ``lowered``."""
+    most = affordable(plan, refused)
+    return most is not None and floor(plan, 1) <= most < plan.request.max_tokens
+
+
 def floor(plan: CallPlan, asked: int) -> int:
     """The fewest tokens an answer may be lowered to: ``LEAST_ANSWER``, or half of what was asked where that is less.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from .affording import helps
 from .book import Entry
 from .errors import BudgetExceeded, RequestTooLarge, TokmagicError
 from .limits import Account, Limit, Refused, Wait, show_amount
-from .models import Model
 from .money import Cost, show_nanousd
 from .planning import CallPlan
 from .replies import Answer, Receipt, StopReason
@@ -91,8 +91,9 @@ def why_it_queues(pause: float) -> str:
     return "the first calls are on their way, and their reply tells this model's rate limits"
 
 
-def refusal(refused: Refused, model: Model) -> TokmagicError:
+def refusal(refused: Refused, plan: CallPlan) -> TokmagicError:
     """The error of a refused call: what refused it, the numbers, the way out."""
+    model = plan.model
     limit, needed = refused.level.account.limit, refused.needed
     if needed is None:
         text = (
@@ -106,17 +107,27 @@ def refusal(refused: Refused, model: Model) -> TokmagicError:
     play = refused.level.account.play
     text = (
         f"{limit} has {_show(refused.level.left, limit, play)} left and this call can take "
-        f"{_show(needed, limit, play)}: nothing was sent. {_way_out(refused)}"
+        f"{_show(needed, limit, play)}: nothing was sent. {_way_out(refused, plan)}"
     )
     return BudgetExceeded(text, limit=str(limit), needed=needed, left=refused.level.left)
 
 
 def _show(amount: int, limit: Limit, play: bool) -> str:
-    return show_nanousd(amount, play=play) if limit.unit == "nanousd" else f"{amount:,} {limit.unit.replace('_', ' ')}"
+    if limit.unit == "nanousd":
+        return show_nanousd(amount, play=play)
+    unit = limit.unit.replace("_", " ")
+    return f"{amount:,} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
-def _way_out(refused: Refused) -> str:
-    limit = refused.level.account.limit
-    if refused.level.left > 0:
-        return "Send less." if limit.unit == "input_tokens" else "Lower --max-tokens or send less."
-    return "It opens again with the next window." if limit.window in ("hour", "day", "month") else "Raise the limit."
+def _way_out(refused: Refused, plan: CallPlan) -> str:
+    """What lets it pass: a shorter answer, less input, the next window, and where none of them does, another limit."""
+    level = refused.level
+    limit, empty = level.account.limit, replace(refused, level=replace(level, spent=0, held=0))
+    if level.left > 0 and helps(plan, refused):
+        return "Lower --max-tokens or send less."
+    comes_back = limit.window in ("hour", "day", "month")
+    if comes_back and ((refused.needed or 0) <= limit.amount or helps(plan, empty)):
+        return "It opens again with the next window."
+    if limit.unit == "requests" or empty.level.left == 0:
+        return "Raise the limit."
+    return "Send less, or raise the limit."

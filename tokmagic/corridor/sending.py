@@ -138,11 +138,11 @@ class Attempt:
         if tight is not None:
             self.plan, self._asked = tight, None
             return
-        asked, shorter = self._asked, None
-        if asked is not None and not self._booking.may_come_back(refused):
-            shorter = lowered(replace(self.plan, charge=asked.charge), refused)
+        asked = self._asked
+        plan = self.plan if asked is None else replace(self.plan, charge=asked.charge)
+        shorter = None if asked is None or self._booking.may_come_back(refused) else lowered(plan, refused)
         if asked is None or shorter is None:
-            raise refusal(refused, self.plan.model)
+            raise refusal(refused, plan)
         self.plan, self._asked = shorter, replace(asked, charge=shorter.charge)
 
     async def _send(self, provider: Provider) -> AsyncGenerator[Event]:
