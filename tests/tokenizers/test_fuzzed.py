@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from tests.soak import share
 from tests.tokenizers.fuzz import texts
-from tokmagic.tokenizers import counter, encodings
+from tokmagic.tokenizers import counter, encodings, fast
 from tokmagic.tokenizers.bpe import BpeCounter
 from tokmagic.tokenizers.fast import fast_count
 from tokmagic.tokenizers.package_files import package_file
@@ -39,6 +39,7 @@ def reference(name):
 def test_counts_are_tiktokens(name, reference, speed, monkeypatch):
     if speed == "vendored":
         monkeypatch.setitem(sys.modules, "gigatoken", None)
+    monkeypatch.setattr(fast, "WORTH", 0)
     encodings.plain_count.cache_clear()
     ours = BpeCounter(name)
     wrong = [
@@ -48,7 +49,16 @@ def test_counts_are_tiktokens(name, reference, speed, monkeypatch):
     assert wrong == []
 
 
+def test_the_fast_counter_is_loaded_once_that_is_worth_it(monkeypatch):
+    monkeypatch.setattr(fast, "WORTH", 20)
+    asked = []
+    count = fast_count("o200k_base", lambda text: asked.append(text) or 3)
+    assert [count("Hello, world") for _ in range(3)] == [3, 3, 3]
+    assert asked == ["Hello, world"]
+
+
 def test_the_fast_counter_is_used_where_it_is_installed_and_knows_the_encoding(monkeypatch):
+    monkeypatch.setattr(fast, "WORTH", 0)
     count = fast_count("o200k_base", unasked)
     assert count("Hello, world") == 3
     assert count("a\ud800") == counter("o200k_base").count("a\ufffd")
@@ -57,7 +67,8 @@ def test_the_fast_counter_is_used_where_it_is_installed_and_knows_the_encoding(m
     assert fast_count("o200k_base", unasked) is None
 
 
-def test_the_fast_counter_knows_every_character_for_what_the_publishers_does(name):
+def test_the_fast_counter_knows_every_character_for_what_the_publishers_does(name, monkeypatch):
+    monkeypatch.setattr(fast, "WORTH", 0)
     theirs = encodings.encoding(name)
     count = fast_count(name, lambda text: len(theirs.encode_ordinary(text)))
     step = share(1, 64)
