@@ -43,7 +43,10 @@ def test_a_call_is_answered_settled_and_priced_exactly(parts, model, run):
     reply = run(AsyncClient(model, parts=parts).send(PROMPT))
     (entry,) = parts.ledger.entries()
     assert "sea" in reply.text
-    assert str(reply) == reply.text
+    assert str(reply) == reply._repr_markdown_() == reply.text
+    numbers = f"{reply.usage.input_tokens} in, {reply.usage.output_tokens} out, {reply.cost}"
+    assert repr(reply).startswith(f"<Reply of {model}, {numbers}: '*Demo engine: no model")
+    assert len(repr(reply)) < 160
     assert reply.cost.quality == "exact"
     assert reply.cost.play
     assert (entry.state, entry.model, entry.nanousd) == ("settled", model, reply.cost.nanousd)

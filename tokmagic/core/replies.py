@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any, Literal, TypeAlias
 
 from .messages import Compaction, Message, Part, Reasoning, Text, ToolCall
@@ -279,4 +280,12 @@ class Reply:
         return self.stop_reason == "interrupted"
 
     def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        usage, text = self.usage, shorten(self.text, 60, placeholder=" ...")
+        numbers = f"{usage.input_tokens:,} in, {usage.output_tokens:,} out, {self.cost}"
+        return f"<Reply of {self.receipt.model}, {numbers}: {text!r}>"
+
+    def _repr_markdown_(self) -> str:
         return self.text
