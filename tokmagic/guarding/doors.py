@@ -251,5 +251,5 @@ def _service_at(address: str, services: Mapping[str, Service]) -> str:
             return name
     raise ConfigurationError(
         f"No service is known at {host}: name the one whose prices and limits apply, as in "
-        f'tm.guard(client, provider="openai"); known are {", ".join(services)}.'
+        f'tm.guard(client, provider="openai") or %tokens guard on openai; known are {", ".join(services)}.'
     )

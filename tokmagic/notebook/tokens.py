@@ -73,7 +73,7 @@ WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
     "release": ("gives back what an unsettled call was charged: %tokens release ID", booked.release),
     "report": ("what was used: %tokens report [model|cell|day|notebook|session] [SINCE]", booked.report),
     "export": ("the whole book as a file: %tokens export FILE.{csv,json,parquet}", booked.export),
-    "guard": ("puts every SDK client made from now on under the book: %tokens guard on|off", booked.guard),
+    "guard": ("puts every SDK client made from now on under the book: %tokens guard on [PROVIDER]|off", booked.guard),
     "threads": ("the named conversations", threads.threads),
     "compact": ("replaces earlier turns by a summary: %tokens compact [THREAD] [FOCUS]", threads.compact),
     "undo": ("brings back the turns of the last compaction: %tokens undo [THREAD]", threads.undo),
