@@ -38,6 +38,12 @@ def test_a_call_that_hangs_is_marked_in_the_history_and_can_be_released_once(ker
     assert "needs an id" in kernel.run("%tokens release").error["evalue"]
 
 
+def test_a_call_under_way_shows_the_most_it_can_cost(kernel: Any) -> None:
+    kernel.run(HANG.replace('ledger.settle(replace(hangs, state="unsettled"))', "").replace("feedc0de", "feedc0fe"))
+    line = text_of(kernel, "%tokens history 1").splitlines()[1]
+    assert re.search(r"^feedc0fe .* at most \$[\d.]+ play +held$", line)
+
+
 def test_the_book_is_exported_whole_in_each_format(kernel: Any, tmp_path: Path) -> None:
     kernel.run("tm = __import__('tokmagic'); tm.record('demo/claude', tm.Usage(input_tokens=7), cost=0.25)")
     for suffix in ("csv", "json", "parquet"):

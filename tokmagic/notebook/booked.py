@@ -54,9 +54,17 @@ def _history_line(entry: Entry) -> tuple[str, ...]:
         f"{entry.usage.input_tokens:,}",
         f"{entry.usage.output_tokens:,}",
         f"{entry.waited:.1f} s" if entry.waited else "-",
-        str(entry.cost),
+        _cost(entry),
         f"! unsettled, at its ceiling: %tokens release {id}" if entry.state == "unsettled" else _state(entry),
     )
+
+
+def _cost(entry: Entry) -> str:
+    """What it cost; of a call under way, the most it can cost."""
+    most = entry.charge.ceiling.nanousd
+    if entry.state != "held" or most is None:
+        return str(entry.cost)
+    return f"at most {show_nanousd(most, play=entry.play)}"
 
 
 def _state(entry: Entry) -> str:
