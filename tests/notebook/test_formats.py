@@ -108,3 +108,12 @@ def test_the_gauge_has_a_bar_a_sign_and_a_chart() -> None:
     ]
     assert "width:50%" in shown["text/html"]
     assert "&lt;t&gt;" in shown["text/html"]
+
+
+def test_the_path_of_a_file_is_told_to_be_given_a_name() -> None:
+    with pytest.raises(
+        InvalidPrompt, match=r"plot\.png is not defined.* picture = 'plot\.png', then --image picture\."
+    ):
+        as_image("plot.png", {})
+    with pytest.raises(InvalidPrompt, match=r"Define it in a cell above\."):
+        as_image("plot", {})

@@ -20,7 +20,12 @@ def as_image(name: str, namespace: dict[str, Any]) -> Image:
         InvalidPrompt: no such variable, or nothing in it that is an image.
     """
     if name not in namespace:
-        raise InvalidPrompt(f"--image {name}: {name} is not defined, so nothing was sent. Define it in a cell above.")
+        hint = (
+            f"Give it a name: picture = {name!r}, then --image picture."
+            if "." in name
+            else "Define it in a cell above."
+        )
+        raise InvalidPrompt(f"--image {name}: {name} is not defined, so nothing was sent. {hint}")
     value = namespace[name]
     if isinstance(value, Image):
         return value
