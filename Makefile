@@ -14,6 +14,8 @@ STATE   := .state
 FRONT   := labextension
 MODULES := $(FRONT)/node_modules/.package-lock.json
 BUILT   := tokmagic/labextension/install.json
+# Jupyter does not start for root, as whom containers run, unless told to.
+ROOT    := $(if $(filter 0,$(shell id -u)),--allow-root)
 # A node that is too old, or none, is replaced by PyPI's inside the environment.
 NODE    := PATH="$(CURDIR)/$(BIN):$$PATH"
 NODE_OK := node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a == 20 && b >= 19 || a == 22 && b >= 12 || a > 22 ? 0 : 1)'
@@ -34,7 +36,7 @@ test-local: $(STATE)/local/.ready
 lab: $(VENV)/.demo link
 	@mkdir -p $(STATE)/lab
 	@cp -n notebooks/quickstart.ipynb $(STATE)/lab/ || true
-	TOKMAGIC_HOME=$(CURDIR)/$(STATE)/home $(BIN)/jupyter lab --notebook-dir=$(STATE)/lab $(STATE)/lab/quickstart.ipynb
+	TOKMAGIC_HOME=$(CURDIR)/$(STATE)/home $(BIN)/jupyter lab $(ROOT) --notebook-dir=$(STATE)/lab $(STATE)/lab/quickstart.ipynb
 
 bench: $(VENV)/.test $(STATE)/peers/.ready $(STATE)/.redis
 	@TOKMAGIC_BENCH_PEER=$(STATE)/peers/bin/python $(BIN)/python -m tests.bench $(BENCH)
