@@ -805,6 +805,13 @@ def test_what_cannot_be_guarded_is_refused_with_the_way_out(parts):
         pytest.raises(tm.ConfigurationError, match=r"attempts cannot be booked: make it with http_client=openai\."),
     ):
         guard(client, parts=parts)
+    with (
+        openai.OpenAI(api_key=KEY) as client,
+        pytest.raises(
+            tm.ConfigurationError, match=r"No service is named 'opnai': use one of anthropic, openai, .*demo\."
+        ),
+    ):
+        guard(client, provider="opnai", parts=parts)
     with pytest.raises(tm.ConfigurationError, match="str cannot be guarded"):
         guard("no client", parts=parts)
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from tokmagic.catalog import DEMO
 from tokmagic.codecs.wire import parse_json
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
@@ -45,6 +46,9 @@ class Door:
         pulse: is called whenever there is something new to show.
         provider: the service; None finds it by each client's address.
         bell, bell_async: make what wakes a call that waits, in a thread and in an event loop.
+
+    Raises:
+        ConfigurationError: no service has the name of ``provider``.
     """
 
     def __init__(
@@ -59,6 +63,8 @@ class Door:
         bell: Callable[[], ThreadBell] = ThreadBell,
         bell_async: Callable[[], LoopBell] = LoopBell,
     ) -> None:
+        if provider is not None and provider not in (known := (*parts.services(), DEMO.name)):
+            raise ConfigurationError(f"No service is named {provider!r}: use one of {', '.join(known)}.")
         self.parts = parts
         self.bell = bell
         self.bell_async = bell_async
