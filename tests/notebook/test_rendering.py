@@ -229,6 +229,8 @@ def test_the_receipt_tells_model_tokens_cost_waiting_and_badges() -> None:
     bundle = markup.receipt(reply("x", waited=12.0, stop_reason="max_tokens").receipt)
     line = "demo/claude · 1,234 in (1,000 cached) · 56 out · $0.00123 play · waited 12 s · 3.2 s · cut off"
     assert bundle["text/plain"] == line
+    together = reply("x", waited=455.0, calls=17).receipt
+    assert " · waited 7 min 35 s in sum · 3.2 s · 17 calls" in markup.receipt(together)["text/plain"]
     assert ">cut off</span></div>" in bundle["text/html"]
     assert "cost exact" in bundle["text/html"]
     assert bundle[RECEIPT_MIME]["badges"] == ["cut off"]

@@ -138,7 +138,8 @@ def receipt_parts(receipt: Receipt) -> tuple[str, ...]:
     usage = receipt.usage
     cached = f" ({usage.cache_read_tokens:,} cached)" if usage.cache_read_tokens else ""
     thought = f" ({usage.reasoning_tokens:,} reasoning)" if usage.reasoning_tokens else ""
-    waited = (f"waited {show_seconds(receipt.waited)}",) if receipt.waited >= 0.5 else ()
+    side_by_side = " in sum" if receipt.calls > 1 and receipt.waited > receipt.duration else ""
+    waited = (f"waited {show_seconds(receipt.waited)}{side_by_side}",) if receipt.waited >= 0.5 else ()
     return (
         receipt.model,
         f"{usage.input_tokens:,} in{cached}",
