@@ -164,7 +164,7 @@ def test_another_model_or_way_goes_on_with_such_a_thread(parts, run, model):
 @pytest.mark.parametrize(
     ("model", "compact", "why"),
     [
-        ("demo/chat", "server", "compacts no conversation by itself"),
+        ("demo/chat", "server", "compacts no conversation by itself over Chat Completions: "),
         ("demo/small", "server", "from 50,000 tokens on at the earliest, and its input may take 8,092"),
         ("demo/claude", Compacting("server", threshold=6_000), "from 50,000 tokens on at the earliest, not from 6,000"),
         ("demo/gpt", Compacting("server", focus="the codes"), "takes no wishes"),

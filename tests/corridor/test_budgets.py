@@ -108,7 +108,7 @@ def test_no_limit_of_a_client_or_a_call_lifts_one_of_the_configuration(make_part
         ("10 input_tokens/session", "Send less, or raise the limit."),
         ("50 tokens/session", "Send less, or raise the limit."),
         ("0.0001 usd/day", "Send less, or raise the limit."),
-        ("200 tokens/session", "Lower --max-tokens or send less."),
+        ("200 tokens/session", "Lower max_tokens or send less."),
         ("0 requests/session", "Raise the limit."),
         ("0 usd/day", "Raise the limit."),
     ],

@@ -124,7 +124,7 @@ def _way_out(refused: Refused, plan: CallPlan) -> str:
     level = refused.level
     limit, empty = level.account.limit, replace(refused, level=replace(level, spent=0, held=0))
     if level.left > 0 and helps(plan, refused):
-        return "Lower --max-tokens or send less."
+        return "Lower max_tokens or send less."
     comes_back = limit.window in ("hour", "day", "month")
     if comes_back and ((refused.needed or 0) <= limit.amount or helps(plan, empty)):
         return "It opens again with the next window."

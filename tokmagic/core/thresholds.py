@@ -34,8 +34,9 @@ def compact_at(model: Model, settings: Compacting, room: int | None) -> CompactA
     """
     least = LEAST.get(model.protocol)
     if least is None or not model.compacts or model.max_output_tokens is None:
+        over = " over Chat Completions" if model.protocol == "chat" else ""
         raise ConfigurationError(
-            f"The service of {model.name} compacts no conversation by itself: use compact=auto, or another model."
+            f"The service of {model.name} compacts no conversation by itself{over}: use compact=auto, or another model."
         )
     if settings.threshold is not None and settings.threshold < least:
         raise ConfigurationError(
