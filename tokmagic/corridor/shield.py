@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -53,17 +53,53 @@ async def to_the_end(act: Callable[..., T], *args: Any) -> T:
 
 def uninterrupted(act: Callable[[], T]) -> T:
     """Do it in this thread, to its end. A Ctrl-C that comes meanwhile is delivered when it has ended."""
+    with without_interrupts():
+        return act()
+
+
+class Interrupts:
+    """Ctrl-C in this thread, kept back but where it is let through."""
+
+    def __init__(self, handler: Callable[[int, FrameType | None], Any] | None) -> None:
+        self._handler = handler
+        self._caught: tuple[int, FrameType | None] | None = None
+
+    def keep(self, number: int, frame: FrameType | None) -> None:
+        """Keep one back."""
+        self._caught = (number, frame)
+
+    def deliver(self) -> None:
+        """Deliver what was kept back."""
+        caught, self._caught = self._caught, None
+        if caught is not None and self._handler is not None:
+            self._handler(*caught)
+
+    def let_through(self, act: Callable[[], T]) -> T:
+        """Deliver what was kept back, else do this, which Ctrl-C ends at once."""
+        self.deliver()
+        if self._handler is None:
+            return act()
+        try:
+            signal.signal(signal.SIGINT, self._handler)
+            return act()
+        finally:
+            signal.signal(signal.SIGINT, self.keep)
+
+
+@contextmanager
+def without_interrupts() -> Iterator[Interrupts]:
+    """Keep Ctrl-C back in this thread; what came and was not let through is delivered at the end."""
     handler = signal.getsignal(signal.SIGINT) if threading.current_thread() is threading.main_thread() else None
     if not callable(handler):
-        return act()
-    caught: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: caught.append((number, frame)))
+        yield Interrupts(None)
+        return
+    interrupts = Interrupts(handler)
+    signal.signal(signal.SIGINT, interrupts.keep)
     try:
-        return act()
+        yield interrupts
     finally:
         signal.signal(signal.SIGINT, handler)
-        for number, frame in caught[-1:]:
-            handler(number, frame)
+        interrupts.deliver()
 
 
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import httpx2
 from anyio import CancelScope
 
-from tokmagic.corridor.shield import to_the_end, uninterrupted
+from tokmagic.corridor.shield import Interrupts, to_the_end, uninterrupted, without_interrupts
 from tokmagic.guarding.attempts import Attempt
 from tokmagic.guarding.desks import Asked, Call, Desk
 from tokmagic.queues.bells import Bell, LoopBell, ThreadBell
@@ -133,32 +133,35 @@ def _turn(attempt: Attempt, bell: Bell) -> Generator[Step, Any, None]:
 
 
 def run(walk: Steps, send: Callable[[], httpx2.Response], bell: ThreadBell) -> httpx2.Response:
-    """Perform the steps in this thread, whose bell it is."""
-    try:
-        step = next(walk)
-        while True:
-            try:
-                result = _performed(step, send, bell)
-            except BaseException as error:  # noqa: BLE001 - handed to the steps, which raise it again
-                step = walk.throw(error)
-            else:
-                step = walk.send(result)
-    except StopIteration as end:
-        return _response(end)
+    """Perform the steps in this thread, whose bell it is. Ctrl-C ends a step, and never comes between two."""
+    with without_interrupts() as interrupts:
+        try:
+            step = next(walk)
+            while True:
+                try:
+                    result = _performed(step, send, bell, interrupts)
+                except BaseException as error:  # noqa: BLE001 - handed to the steps, which raise it again
+                    step = walk.throw(error)
+                else:
+                    step = walk.send(result)
+        except StopIteration as end:
+            return _response(end)
 
 
-def _performed(step: Step, send: Callable[[], httpx2.Response], bell: ThreadBell) -> Any:
+def _performed(step: Step, send: Callable[[], httpx2.Response], bell: ThreadBell, interrupts: Interrupts) -> Any:
     match step:
         case Book(act):
-            return uninterrupted(act)
+            done = act()
+            interrupts.deliver()
+            return done
         case Sleep(seconds):
-            return bell.sleep(seconds)
+            return interrupts.let_through(partial(bell.sleep, seconds))
         case Read(response):
-            return response.read()
+            return interrupts.let_through(response.read)
         case Close(response):
             return response.close()
         case Send():
-            return send()
+            return interrupts.let_through(send)
 
 
 async def run_async(walk: Steps, send: Callable[[], Awaitable[httpx2.Response]], bell: LoopBell) -> httpx2.Response:
