@@ -106,6 +106,8 @@ class MapPassage:
                 async with aclosing(self._round(rows, first)) as events:
                     async for event in events:
                         yield event
+            if self._stopped is not None and self.answered:
+                yield Notice(f"Stopped: {self.replies.stopped}")
         finally:
             self._ended([result.receipt for result in self._results.values() if isinstance(result, Reply)])
 

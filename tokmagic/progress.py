@@ -47,10 +47,18 @@ class Follower:
             case Notice() if event.text not in self._said:
                 self._said.add(event.text)
                 self._display.note(_line(event.text))
-        at = self._clock()
-        if self._progress.done == self._progress.total or at - self._drawn >= PAUSE:
-            self._drawn = at
-            self._display.show(self._progress.done, self._progress.total, self._text(at - self._began))
+        if self._progress.done == self._progress.total or self._clock() - self._drawn >= PAUSE:
+            self.draw()
+
+    def end(self) -> None:
+        """Show how far it came, where it stopped before its end."""
+        if self._progress.done < self._progress.total:
+            self.draw()
+
+    def draw(self) -> None:
+        """Show how far it is now."""
+        self._drawn = self._clock()
+        self._display.show(self._progress.done, self._progress.total, self._text(self._drawn - self._began))
 
     def _text(self, seconds: float) -> str:
         done, total = self._progress.done, self._progress.total
@@ -124,6 +132,7 @@ def watch(stream: Watched, so_far: Callable[[], str]) -> None:
         with stream as events:
             for event in events.ticks(PAUSE):
                 shown.take(event)
+        shown.end()
     except Interrupted:
         raise Interrupted(so_far()) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tokmagic.notebook.bar import BarDisplay
@@ -67,3 +68,17 @@ def test_a_cell_that_asks_many_rows_shows_the_bar(kernel: Any) -> None:
     assert len(shown) == 1
     assert "3 of 3 rows" in shown[0]["text/plain"]
     assert kernel.value("replies").startswith("<3 of 3 rows answered, $")
+
+
+def test_a_run_that_a_budget_stops_says_how_far_it_came_and_why(kernel: Any) -> None:
+    code = (
+        "import tokmagic as tm\n"
+        "client = tm.Client('demo/gpt', max_tokens=50)\n"
+        "made = sum(entry.model == 'demo/gpt' for entry in client.history(1_000))\n"
+        "limits = [f'{made + 2} requests/total for demo/gpt']\n"
+        "replies = client.map('Stop: {{it}}', range(6), limits=limits)"
+    )
+    said = "\n".join(data["text/plain"] for data in kernel.run(code).data)
+    assert "2 of 6 rows" in said
+    assert re.search(r"Stopped: \d+ requests/total for demo/gpt has 0 requests left", said)
+    assert kernel.value("replies.answered") == "2"
