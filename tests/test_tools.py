@@ -383,6 +383,21 @@ def test_a_call_that_a_tool_makes_obeys_the_limits_of_the_run(scripted, every, l
     assert len(parts.requests) == 1
 
 
+def test_calls_that_run_beside_each_other_in_a_run_share_its_limit_per_call(parts, every):
+    async def ask(about: str) -> str:
+        client, beside = AsyncClient("demo/chat", parts=parts), []
+        async with client.stream(about, max_tokens=4_000) as events:
+            async for event in events:
+                if isinstance(event, TextDelta) and not beside:
+                    beside.append(await client.send(f"{about} again", max_tokens=4_000))
+        return beside[0].text
+
+    first, _ = every(parts, "use the ask tool with about=rivers", tools=[ask], limits=["6k tokens/call"])
+    asked = [entry.charge.ceiling.tokens for entry in parts.ledger.entries() if entry.model == "demo/chat"]
+    assert len(asked) == 2
+    assert sum(asked) + first.usage.total_tokens <= 6_000
+
+
 def test_a_call_that_an_asynchronous_tool_makes_obeys_the_limits_of_the_client(scripted, runner):
     refused = []
 

@@ -1,27 +1,62 @@
-"""What a run of tools may still use, for its own turns and for whatever its tools send on the way.
+"""What a call may still use of its limits per call, and what a run of tools may, with all that its tools send.
 
-A limit per call that is given to a run holds for the run as a whole: each turn gets what the others left. A tool that
-sends calls of its own, through any client of this process, obeys the limits of the run that called it as well.
+A call can take several attempts, and one that may have run is paid for although another follows; a text that is too
+long is sent in parts, several at once; a run takes several calls, and its tools may send more beside them. A limit per
+call bounds all of that together. It needs no place in the book, for a call and a run are made by one process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import dataclass, field, fields
 
-from tokmagic.core.limits import Amounts, Limit
-from tokmagic.core.replies import Reply
+from tokmagic.core.book import Entry
+from tokmagic.core.limits import Account, Admitted, Amounts, Charge, Decision, Level, Limit, Refused, Unit, decide
 
 
-class Paid(Protocol):
-    """A call on its way; its receipt is on its reply, once there is one."""
+class Tab:
+    """Attempts that are bounded together: what is held for those under way, and what the others used."""
 
-    @property
-    def reply(self) -> Reply | None:
-        """The reply."""
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[str, Amounts] = {}
+        self._spent: list[Amounts] = []
+
+    def admit(self, entry: Entry, own: Iterable[Account], ask: Callable[[], Decision]) -> Decision:
+        """What ``ask`` decides, unless one of the limits per call refuses first.
+
+        Args:
+            entry: of the attempt that is to be reserved.
+            own: the accounts of the limits per call.
+            ask: reserves it under all other limits.
+        """
+        with self._lock:
+            verdict = decide([self._level(account) for account in own], Charge(entry.charge.ceiling))
+            decision = verdict if isinstance(verdict, Refused) else ask()
+            if isinstance(decision, Admitted):
+                self._held[entry.id] = entry.charge.ceiling
+        return decision
+
+    def end(self, entry: Entry) -> None:
+        """The attempt has ended: from now on it stands for what it used."""
+        with self._lock:
+            self._held.pop(entry.id, None)
+            if entry.state != "released":
+                self._spent.append(entry.used.ceiling)
+
+    def _level(self, account: Account) -> Level:
+        unit = account.limit.unit
+        return Level(account, spent=_sum(self._spent, unit), held=_sum(self._held.values(), unit))
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimit(Limit):
+    """A limit per call that bounds all calls of a run together; it comes with what they have come to."""
+
+    tab: Tab = field(default_factory=Tab, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +65,17 @@ class Allowance:
 
     Attributes:
         shared: those of its client, which each call obeys by itself.
-        own: those of the run.
-        calls: made so far, for the run or by its tools.
+        own: those of the run; those per call are ``RunLimit``.
     """
 
     shared: Sequence[Limit]
     own: Sequence[Limit]
-    calls: list[Paid] = field(default_factory=list)
 
-    def left(self) -> list[Limit]:
-        """The run's own limits; of those per call what is left."""
-        used = self._used()
-        return [_less(limit, used) if limit.window == "call" else limit for limit in self.own]
 
-    def _used(self) -> Amounts:
-        receipts = [call.reply.receipt for call in self.calls if call.reply is not None]
-        return Amounts(
-            requests=sum(receipt.attempts for receipt in receipts),
-            input_tokens=sum(receipt.usage.input_tokens for receipt in receipts),
-            output_tokens=sum(receipt.usage.output_tokens for receipt in receipts),
-            tokens=sum(receipt.usage.total_tokens for receipt in receipts),
-            nanousd=sum(receipt.cost.nanousd or 0 for receipt in receipts),
-        )
+def allowance(shared: Sequence[Limit], own: Sequence[Limit]) -> Allowance:
+    """That of a run that begins."""
+    tab = Tab()
+    return Allowance(shared, [_together(limit, tab) for limit in own])
 
 
 _around: ContextVar[Allowance | None] = ContextVar("tokmagic_allowance", default=None)
@@ -70,15 +94,23 @@ def inside(allowance: Allowance) -> Iterator[None]:
 def limits_around() -> list[Limit]:
     """The limits of the run whose tool is at work here; none outside of one."""
     allowance = _around.get()
-    return [*allowance.shared, *allowance.left()] if allowance is not None else []
+    return [*allowance.shared, *allowance.own] if allowance is not None else []
 
 
-def count_call(call: Paid) -> None:
-    """Let a call that is made here count for the run whose tool is at work."""
-    allowance = _around.get()
-    if allowance is not None:
-        allowance.calls.append(call)
+def by_tab(limits: Iterable[Limit], own: Tab) -> dict[Tab, list[Limit]]:
+    """The limits per call by what they look at: the call's own tab first, then those of the runs it is made for."""
+    found: dict[Tab, list[Limit]] = {own: []}
+    for limit in limits:
+        if limit.window == "call":
+            found.setdefault(limit.tab if isinstance(limit, RunLimit) else own, []).append(limit)
+    return found
 
 
-def _less(limit: Limit, used: Amounts) -> Limit:
-    return replace(limit, amount=max(0, limit.amount - (used.of(limit.unit) or 0)))
+def _together(limit: Limit, tab: Tab) -> Limit:
+    if limit.window != "call" or isinstance(limit, RunLimit):
+        return limit
+    return RunLimit(**{each.name: getattr(limit, each.name) for each in fields(Limit)}, tab=tab)
+
+
+def _sum(amounts: Iterable[Amounts], unit: Unit) -> int:
+    return sum(amount.of(unit) or 0 for amount in amounts)

@@ -11,7 +11,7 @@ from typing import Any, Self, Unpack, cast
 
 from anyio import to_thread
 
-from tokmagic.allowance import count_call, limits_around
+from tokmagic.allowance import limits_around
 from tokmagic.batch import AsyncBatch
 from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
@@ -44,6 +44,7 @@ from tokmagic.options import (
 )
 from tokmagic.parts import Parts, shared_parts
 from tokmagic.streams import AsyncStream, AsyncToolRunner
+from tokmagic.surroundings import notebook
 from tokmagic.toolrun import ToolRun
 from tokmagic.tools import tool_run
 
@@ -251,9 +252,7 @@ class AsyncClient:
         return self.parts.ledger.entries(most=most)
 
     def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
-        passage = self._walk(as_messages(prompt), options)
-        count_call(passage)
-        return passage
+        return self._walk(as_messages(prompt), options)
 
     def _walk(self, turns: tuple[Message, ...], options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
         merged, limits = self._merged(options)
@@ -281,8 +280,9 @@ class AsyncClient:
         return Passage(self.parts, options, said, said, limits, "compaction", about)
 
     def _merged(self, options: CallOptions) -> tuple[CallOptions, list[Limit]]:
-        limits = [*self.limits, *self._limits(options.pop("limits", ()), "cell"), *limits_around()]
-        return merge(self.options, options), limits
+        here, asked = notebook(), self._limits(options.pop("limits", ()), "cell")
+        limits = [*self.limits, *here.limits(), *asked, *limits_around()]
+        return merge({"notebook": here.name(), **self.options}, options), limits
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
         parsed = (

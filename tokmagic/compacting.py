@@ -117,7 +117,8 @@ class CompactingPassage:
             self.reply = self._with_record(passage)
         if self.reply is None:
             return
-        if (folded := await to_thread.run_sync(self._folded, self.reply)) is not None:
+        summarised = self.reply.answer.compaction is not None
+        if summarised and (folded := await to_thread.run_sync(self._folded, self.reply)) is not None:
             self.reply = self._with_record(passage) or self.reply
             yield folded
         yield Completed(self.reply)

@@ -8,7 +8,8 @@ only tells what is known tells it of the notes at hand, and takes no time.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from tokmagic.core import calibration, learned, typical
 from tokmagic.core.book import Entry, Lessons
@@ -61,31 +62,41 @@ class Learning:
         """How long the model's answers are."""
         return typical.read_typical(self._note(typical.note_name(model.name)))
 
-    def limits(self, model: Model, key: str) -> tuple[Limit, ...]:
-        """The provider's own limits of the model: what it stated, and what the catalogue says where it did not."""
-        note = self._note(learned.note_name(key, model.name))
-        return learned.known_limits(model, learned.limits_of(note, model.name, self._clock()))
+    def limits(self, model: Model, key: str, stated: Sequence[RateState] = ()) -> tuple[Limit, ...]:
+        """The provider's own limits of the model: what it states or stated, else what the catalogue says."""
+        note, now = self._note(learned.note_name(key, model.name)), self._clock()
+        note = learned.revised(note, stated, now) if stated else note
+        return learned.known_limits(model, learned.limits_of(note, model.name, now))
 
     def is_news(self, model: Model, key: str, states: Sequence[RateState]) -> bool:
         """Whether a limit that is stated differs from what is known of it."""
         amounts = {limit.unit: limit.amount for limit in self.limits(model, key)} if states else {}
         return any(state.limit is not None and amounts.get(state.unit) != state.limit for state in states)
 
-    def stated(self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account]) -> bool:
-        """Whether what a reply states of its limits is news; then it is kept at once, for the calls that wait."""
-        found = learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, self._clock())
-        news = self.is_news(plan.model, entry.key, states)
-        if news:
-            self._ledger().learn(found)
-            self._take(found)
-        return news
-
-    def lower(
-        self, plan: CallPlan, entry: Entry, states: Sequence[RateState], accounts: Sequence[Account], beside: Amounts
+    def stated(
+        self,
+        plan: CallPlan,
+        entry: Entry,
+        states: Sequence[RateState],
+        known: Iterable[Account],
+        new: Iterable[Account],
+        beside: Amounts,
     ) -> None:
-        """Lower new accounts to what was stated; ``beside`` is what calls under way take that they do not count."""
+        """Keep what a reply states of its limits, for the calls that wait.
+
+        Args:
+            plan: of the call.
+            entry: of the attempt.
+            states: what is stated.
+            known: the accounts that count the calls under way.
+            new: those that do not yet.
+            beside: what those calls take.
+        """
         now = self._clock()
-        self._ledger().learn(learned.learn_rates(plan.model.name, entry.key, states, accounts, entry.at, now, beside))
+        learn = partial(learned.learn_rates, plan.model.name, entry.key, states, asked_at=entry.at, now=now)
+        found = learned.together(learn(known), learn(new, beside=beside))
+        self._ledger().learn(found)
+        self._take(found)
 
     def lessons(self, plan: CallPlan, ended: Entry, outcome: Outcome, accounts: Sequence[Account]) -> Lessons:
         """What an attempt that has ended teaches."""

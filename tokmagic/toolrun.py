@@ -179,11 +179,9 @@ class ToolRun:
         if "tools" in self.options:
             raise ConfigurationError("The tools of a run are no option of a turn: set its tools instead.")
         offered = [function.tool for function in self._toolbox.functions.values()]
-        left = self._toolbox.allowance.left()
-        options: CallOptions = {**self.options, "tools": offered, "thread": self._thread, "limits": left}
-        walk = self._make(self._said, options)
-        self._toolbox.allowance.calls.append(walk)
-        return walk, cuts
+        own = self._toolbox.allowance.own
+        options: CallOptions = {**self.options, "tools": offered, "thread": self._thread, "limits": own}
+        return self._make(self._said, options), cuts
 
     def early(self) -> Early | None:
         """What runs the calls of the next reply while it is written; None for the last, whose results nobody reads."""

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, cast
 
-from tokmagic.allowance import Allowance
+from tokmagic.allowance import allowance
 from tokmagic.answering import Toolbox
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, TokmagicError
 from tokmagic.core.events import Completed, Event
@@ -158,7 +158,7 @@ def tool_run(
     functions = function_tools(cast("Sequence[Callable[..., Any] | ToolObject]", options.get("tools") or ()))
     models = [parts.model(name or parts.default_model()[0]) for name in chain_of(options)]
     longest = min(LONGEST_RESULT, (models[0].context_window or LONGEST_RESULT * SHARE) // SHARE)
-    toolbox = Toolbox(functions, options.get("confirm"), longest, parts.counter(models[0]), Allowance(shared, own))
+    toolbox = Toolbox(functions, options.get("confirm"), longest, parts.counter(models[0]), allowance(shared, own))
     output = Output(options["output"]) if options.get("output") is not None else None
     call = _call_options(options, output, models)
     rules = Rules(_iterations(options), output, options.get("eager") is True)

@@ -15,8 +15,10 @@ from traitlets.config import Config
 from tokmagic import parts
 from tokmagic.config import load_settings
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
+from tokmagic.notebook import load_ipython_extension, unload_ipython_extension
 from tokmagic.notebook.magics import RefusedSetting, TokMagics
 from tokmagic.parts import Parts
+from tokmagic.sync import Client
 
 FILE = """
 limits = ["5 usd/day, warn at 60 %", "0.50 usd/call", "0 requests/hour for demo/small"]
@@ -127,3 +129,18 @@ def test_the_settings_in_force_name_limits_by_their_origin_and_prices(magics: To
     assert "$5.00/day; $0.50/call; 0 requests/hour for demo/small; 200k tokens/session" in shown
     assert "1 usd/hour" in shown
     assert "ollama/*: $0.00 in, $0.10 out per million" in shown
+
+
+def test_a_limit_set_in_the_notebook_binds_plain_python_there_until_it_is_unloaded(shell: Any) -> None:
+    load_ipython_extension(shell)
+    try:
+        shell.user_ns["__vsc_ipynb_file__"] = "/home/tea.ipynb"
+        shell.run_line_magic("tokens", 'limit "1 requests/session"')
+        client = Client("demo/claude", max_tokens=20)
+        client.send("How is tea made?")
+        with pytest.raises(BudgetExceeded, match="1 requests/session has 0 requests left"):
+            client.send("And coffee?")
+        assert client.history(1)[0].notebook == "tea.ipynb"
+    finally:
+        unload_ipython_extension(shell)
+    assert Client("demo/claude", max_tokens=20).send("And coffee?").text

@@ -11,8 +11,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from tokmagic import hooks
+from tokmagic.allowance import Tab, by_tab
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.alarms import long_answer, overrun, warnings_of
 from tokmagic.core.book import Entry, Kind
@@ -38,7 +40,6 @@ from tokmagic.core.rates import RateState
 from tokmagic.core.receipts import kernels_on, why_it_waits
 from tokmagic.core.settling import Outcome, settle_entry
 from tokmagic.core.usage import Usage
-from tokmagic.corridor.tab import Tab
 from tokmagic.parts import Parts
 
 #: Seconds a hold outlives its call's deadline before it counts as a dead owner's.
@@ -116,10 +117,12 @@ class Booking:
     def reserve(self, plan: CallPlan, entry: Entry) -> Decision:
         """Hold the entry's charge, or say what is in the way. Who has to wait keeps its place until ``withdraw``."""
         held = replace(entry, lease_until=self.parts.clock() + self.timeout + GRACE)
-        accounts = self._accounts(plan)
-        own = [account for account in accounts if account.limit.window == "call"]
-        shared = [account for account in accounts if account.limit.window != "call"]
-        decision = self.tab.admit(held, own, lambda: self.parts.ledger.reserve(held, shared, self.id))
+        shared = [account for account in self._accounts(plan) if account.limit.window != "call"]
+        ask: Callable[[], Decision] = partial(self.parts.ledger.reserve, held, shared, self.id)
+        for tab, limits in by_tab(self.limits, self.tab).items():
+            own = accounts_for(limits, plan.model, self._scopes(plan), self.parts.now())
+            ask = partial(tab.admit, held, own, ask)
+        decision = ask()
         if isinstance(decision, Admitted):
             self.levels = decision.levels
         return decision
@@ -162,13 +165,19 @@ class Booking:
         )
 
     def started(self, plan: CallPlan, entry: Entry, started: Started) -> None:
-        """Keep what the reply's start states of the provider's limits, if that is news; a new one gets its account."""
-        learning, rates, known = self.parts.learning, _rates(plan, started), self._accounts(plan)
-        if learning.stated(plan, entry, rates, known):
-            keys = {account.key for account in known}
-            new = [account for account in self._accounts(plan) if account.key not in keys]
-            self.parts.ledger.levels(new)
-            learning.lower(plan, entry, rates, new, self._beside(entry))
+        """Keep what the reply's start states of the provider's limits, if that is news.
+
+        A new limit gets its account, and that its level, before anybody knows of it.
+        """
+        learning, rates = self.parts.learning, _rates(plan, started)
+        if not learning.is_news(plan.model, entry.key, rates):
+            return
+        known = {account.key: account for account in self._accounts(plan)}
+        limits = [*self.limits, *learning.limits(plan.model, entry.key, rates)]
+        accounts = accounts_for(limits, plan.model, self._scopes(plan), self.parts.now())
+        new = [account for account in accounts if account.key not in known]
+        self.parts.ledger.levels(new)
+        learning.stated(plan, entry, rates, known.values(), new, self._beside(entry))
 
     def revise(self, plan: CallPlan, entry: Entry, outcome: Outcome) -> Entry:
         """Let the running attempt stand for what is known of it by now; a shorter input makes room for others."""
@@ -185,7 +194,8 @@ class Booking:
         booked = replace(plan, charge=entry.charge)
         ended = settle_entry(entry, booked, outcome, self.parts.counter(plan.model), self.parts.clock())
         self.entries.append(ended)
-        self.tab.end(ended)
+        for tab in by_tab(self.limits, self.tab):
+            tab.end(ended)
         self.refusals += isinstance(outcome.error, RateLimited)
         lessons = self.parts.learning.lessons(plan, ended, outcome, self._accounts(plan))
         (self.parts.ledger.release if ended.state == "released" else self.parts.ledger.settle)(ended, lessons)

@@ -15,6 +15,7 @@ from itertools import count, zip_longest
 
 import anyio
 
+from tokmagic.allowance import Tab
 from tokmagic.core.book import Kind
 from tokmagic.core.bounds import open_ends, require_bounds
 from tokmagic.core.errors import (
@@ -41,7 +42,6 @@ from tokmagic.corridor.drafting import Draft
 from tokmagic.corridor.recall import Recall
 from tokmagic.corridor.sending import Attempt
 from tokmagic.corridor.shield import to_the_end
-from tokmagic.corridor.tab import Tab
 from tokmagic.options import CallOptions, chain_of
 from tokmagic.parts import Parts
 

@@ -19,7 +19,7 @@ from tokmagic.core.book import Entry
 from tokmagic.core.errors import LedgerError, ProviderError, StreamBroken
 from tokmagic.core.events import Connecting, Event, Finished, Notice, Started, StreamEvent, Waiting
 from tokmagic.core.lifecycle import explain_retired
-from tokmagic.core.limits import Admitted, Decision, Refused, Wait
+from tokmagic.core.limits import Admitted, Decision, Refused
 from tokmagic.core.planning import CallPlan
 from tokmagic.core.receipts import refusal, why_it_queues
 from tokmagic.core.settling import Outcome
@@ -108,17 +108,19 @@ class Attempt:
     async def _reserve(self) -> AsyncGenerator[Event]:
         """Hold what the attempt needs; where a limit has less left than the longest answer, ask for a shorter one."""
         decision: Decision = Admitted()
+        queued = False
         with self._lane.turns.place() as place:
             try:
                 while not isinstance(decision := await self._ask(), Admitted):
                     if isinstance(decision, Refused):
                         await self._fit(decision)
                         continue
+                    queued = True
                     yield Waiting(decision.seconds, await to_the_end(self._booking.why_it_waits, decision))
                     with self._booking.pause():
                         await place.sleep(decision.seconds)
             finally:
-                if isinstance(decision, Wait):
+                if queued and not isinstance(decision, Admitted):
                     await to_the_end(self._booking.withdraw)
         if (said := lowering(self.plan)) and said != self._booking.said:
             self._booking.said = said

@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar
 
 from anyio import to_thread
 
+from tokmagic.allowance import Tab
 from tokmagic.core.errors import StreamBroken, TokmagicError
 from tokmagic.core.events import (
     Completed,
@@ -36,7 +37,6 @@ from tokmagic.core.splitting import Splitting, split_call
 from tokmagic.corridor.drafting import Draft
 from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.shield import ended
-from tokmagic.corridor.tab import Tab
 from tokmagic.options import CallOptions, chain_of
 from tokmagic.parts import Parts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from tokmagic import displays
+from tokmagic import displays, surroundings
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -30,6 +30,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         del magics.magics["cell"]["llm"]
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.matcher)
+    surroundings.enter(surroundings.Notebook(magics.notebook_name, lambda: magics.client().limits))
     if getattr(shell, "kernel", None) is not None:
         magics.show_state()
         displays.use(magics.bar)
@@ -46,6 +47,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
                 del manager.magics[kind][name]
     shell.configurables.remove(magics)
     shell.Completer.custom_matchers.remove(magics.matcher)
+    surroundings.enter(surroundings.NONE)
     if magics.panel is not None:
         shell.events.unregister("post_run_cell", magics.after_cell)
         displays.use(None)

@@ -17,7 +17,6 @@ from tokmagic.core.money import show_nanousd
 from tokmagic.core.reports import BY, MODEL_HEAD, MOMENTS, named_moment
 from tokmagic.export import write_entries
 from tokmagic.notebook import markup, threads
-from tokmagic.notebook.cell import notebook_name
 from tokmagic.notebook.markup import Bundle
 from tokmagic.parts import shared_parts
 
@@ -158,6 +157,6 @@ def _door(magics: TokMagics, provider: str) -> Door:
         lambda: magics.client().limits,
         lambda: f"cell {magics.shell.displayhook.prompt_count}",
         magics.pulse,
-        notebook=lambda: notebook_name(magics.shell.user_ns),
+        notebook=magics.notebook_name,
         provider=provider or None,
     )

@@ -71,13 +71,17 @@ class TokMagics(Magics):
             ConfigurationError: a limit that cannot be used.
         """
         if self._client is None:
-            from tokmagic.notebook.cell import notebook_name
             from tokmagic.sync import Client
 
             limits: list[str | Limit] = [*self.configured_limits(), *self.notebook_limits()]
-            notebook = notebook_name(self.shell.user_ns)
-            self._client = Client(self.model or None, limits=limits, notebook=notebook)
+            self._client = Client(self.model or None, limits=limits, notebook=self.notebook_name())
         return self._client
+
+    def notebook_name(self) -> str:
+        """The name of the notebook, as far as it is known."""
+        from tokmagic.notebook.cell import notebook_name
+
+        return notebook_name(self.shell.user_ns)
 
     def configured_limits(self) -> tuple[Limit, ...]:
         """The limits of the IPython configuration."""
