@@ -7,9 +7,12 @@ import pytest
 from tokmagic.config import load_settings
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Account, Level, Refused
+from tokmagic.core.messages import user
 from tokmagic.core.models import Model
+from tokmagic.core.planning import Wishes, plan_call
 from tokmagic.core.receipts import refusal
 from tokmagic.core.words import parse_limit
+from tokmagic.tokenizers import counter
 
 
 def settings(tmp_path, text="", **environ):
@@ -79,7 +82,8 @@ def test_a_model_gets_a_price_of_ones_own(tmp_path):
 def test_the_line_that_a_refusal_shows_is_a_price(tmp_path):
     model = Model("vllm", "my-own-llama:7b", "chat")
     level = Level(Account(parse_limit("5 usd/day"), "key", "me"))
-    shown = str(refusal(Refused(level, None, never=True), model))
+    plan = plan_call(model, (user("hi"),), Wishes(max_tokens=10), counter("o200k_base"))
+    shown = str(refusal(Refused(level, None, never=True), plan))
     found = settings(tmp_path, re.search("prices.*}", shown)[0]).prices[model.name]
     assert found.rates(0).output == 15 * 10**9
 
