@@ -69,7 +69,7 @@ $(VENV)/.demo: $(VENV)/.uv $(PROJECT)
 	@touch $@
 
 # What the benches compare with, in an environment of its own.
-$(STATE)/peers/.ready: $(VENV)/.uv
+$(STATE)/peers/.ready: $(VENV)/.uv Makefile
 	@mkdir -p $(STATE)
 	@$(PYTHON) -m venv $(STATE)/peers
 	@$(BIN)/uv pip install --quiet --python $(STATE)/peers/bin/python ipython jupyter_ai_magics \
