@@ -187,7 +187,7 @@ def peers(text: str) -> None:
         ours = median(_ours(text, most) for _ in range(5))
         print(
             f"{how}, to {most:,}: {ms(float(seconds))}; {int(number):,} texts, the largest {int(largest):,} tokens; "
-            f"ours {ms(ours)}, ratio {float(seconds) / ours:.1f}x",
+            f"ours with {FAST} {ms(ours)}, ratio {float(seconds) / ours:.1f}x",
             flush=True,
         )
 
