@@ -281,7 +281,7 @@ class AsyncClient:
 
     def _merged(self, options: CallOptions) -> tuple[CallOptions, list[Limit]]:
         here, asked = notebook(), self._limits(options.pop("limits", ()), "cell")
-        limits = [*self.limits, *here.limits(), *asked, *limits_around()]
+        limits = [*self.limits, *(each for each in here.limits() if each not in self.limits), *asked, *limits_around()]
         return merge({"notebook": here.name(), **self.options}, options), limits
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
