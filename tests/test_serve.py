@@ -5,14 +5,19 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import anthropic
 import httpx2
 import openai
 import pytest
 
+from tokmagic import catalog, tokenizers
 from tokmagic.cli import main
+from tokmagic.server import start_server
+from tokmagic.server.engine import USUAL_TERMS
 
 
 @contextmanager
@@ -54,6 +59,19 @@ def test_a_running_answer_does_not_hold_it_up():
             )
             next(stream)
             assert ended(process, signal.SIGTERM) == (0, "")
+
+
+def test_ctrl_c_while_it_is_waited_for_ends_its_work_before_it_is_closed():
+    closed, closed_first = threading.Event(), []
+    terms = replace(USUAL_TERMS, ended=lambda: closed_first.append(closed.wait(0.3)))
+    server = start_server(catalog.demo_models().values(), tokenizers.counter, terms=terms)
+    interrupt = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    with server:
+        interrupt.start()
+        with pytest.raises(KeyboardInterrupt):
+            server.wait()
+    closed.set()
+    assert closed_first == [False]
 
 
 def test_its_faults_come_from_a_file(tmp_path):

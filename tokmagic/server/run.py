@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -29,7 +30,7 @@ from .faults import NO_FAULTS, FaultPlan
 from .guard import Guard
 
 START_SECONDS = 20.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 10.0
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class EmbeddedServer:
     token: str = field(repr=False)
     _server: uvicorn.Server = field(repr=False)
     _thread: threading.Thread = field(repr=False)
+    _ended: threading.Event = field(repr=False)
 
     def close(self) -> None:
         """Stop at once, running answers included, and wait until the port is free. Closing twice is a no-op."""
@@ -53,7 +55,8 @@ class EmbeddedServer:
 
     def wait(self) -> None:
         """Return when it has stopped."""
-        self._thread.join()
+        # Not by joining: Ctrl-C in a join lets Python take the thread for ended, and closing would wait for nothing.
+        self._ended.wait()
 
     def __enter__(self) -> EmbeddedServer:
         return self
@@ -110,11 +113,13 @@ def start_server(
     app = App(models, counter, engine or DemoEngine(pace), clock, faults, keep_alive, terms).asgi()
     guard = Guard(app, token=token, names=names, max_body=door.max_body, max_running=door.max_running)
     server = _Server(_config(guard, 2 * door.max_running))
-    thread = threading.Thread(target=_run, args=(server, listener, terms.ended), name="tokmagic-server", daemon=True)
+    ended = threading.Event()
+    work = (server, listener, terms.ended, ended)
+    thread = threading.Thread(target=_run, args=work, name="tokmagic-server", daemon=True)
     thread.start()
     if not server.settled.wait(START_SECONDS) or not server.started:
         raise TokmagicError(f"The embedded server did not start within {START_SECONDS:.0f} s on port {names.port}.")
-    return EmbeddedServer(names.url, token, server, thread)
+    return EmbeddedServer(names.url, token, server, thread, ended)
 
 
 def _config(app: Guard, connections: int) -> uvicorn.Config:
@@ -140,10 +145,8 @@ def _config(app: Guard, connections: int) -> uvicorn.Config:
     )
 
 
-def _run(server: _Server, listener: socket.socket, ended: Callable[[], None]) -> None:
-    try:
+def _run(server: _Server, listener: socket.socket, end: Callable[[], None], ended: threading.Event) -> None:
+    with ExitStack() as last:
+        for act in (ended.set, end, server.settled.set, listener.close):
+            last.callback(act)
         server.run(sockets=[listener])
-    finally:
-        listener.close()
-        server.settled.set()
-        ended()
