@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 
 from tokmagic.core.book import Entry
-from tokmagic.core.limits import Account, Admitted, Amounts, Charge, Decision, Level, Limit, Refused, Unit, decide
+from tokmagic.core.limits import Account, Admitted, Amounts, Charge, Decision, Level, Limit, Refused, decide
+from tokmagic.core.units import Unit
 
 
 class Tab:

@@ -23,9 +23,10 @@ from tokmagic.config import Settings, load_settings
 from tokmagic.core.asking import Answers
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.limits import Limit, Scope
+from tokmagic.core.limits import Limit
 from tokmagic.core.models import Model, Service
 from tokmagic.core.redaction import Secret
+from tokmagic.core.units import Scope
 from tokmagic.gauge import Gauge
 from tokmagic.keys import has_key, key_of
 from tokmagic.learning import Learning

@@ -18,7 +18,8 @@ from uuid import uuid4
 
 from tokmagic.core.accounts import account_of
 from tokmagic.core.book import Entry
-from tokmagic.core.limits import Admitted, Amounts, Charge, Scope
+from tokmagic.core.limits import Admitted, Amounts, Charge
+from tokmagic.core.units import Scope
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers.redis import RedisLedger
 

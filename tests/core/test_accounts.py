@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tokmagic.core.accounts import account_of, accounts_for, window_of
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.limits import Scope, Window
 from tokmagic.core.models import Model
+from tokmagic.core.units import Scope, Window
 from tokmagic.core.words import parse_limit
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -13,19 +13,17 @@ from tokmagic.core.limits import (
     Admitted,
     Amounts,
     Charge,
-    Full,
     Level,
     Limit,
     Refused,
-    Unit,
     Wait,
-    Window,
     decide,
     rate,
     refill,
     short,
     show_amount,
 )
+from tokmagic.core.units import Full, Unit, Window
 
 
 def limit(amount: int, unit: Unit = "tokens", full: Full = "refuse", window: Window = "minute") -> Limit:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from tests.soak import share
 from tokmagic.core.accounts import accounts_for
-from tokmagic.core.limits import Account, Admitted, Amounts, Charge, Level, Limit, Refused, Scope, decide
+from tokmagic.core.limits import Account, Admitted, Amounts, Charge, Level, Limit, Refused, decide
 from tokmagic.core.models import Model
+from tokmagic.core.units import Scope
 from tokmagic.core.words import SCOPES, UNITS, WINDOWS, parse_limit
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -13,7 +13,8 @@ import pytest
 
 from tokmagic.core.accounts import account_of
 from tokmagic.core.book import Entry
-from tokmagic.core.limits import Account, Amounts, Charge, Decision, Level, Scope
+from tokmagic.core.limits import Account, Amounts, Charge, Decision, Level
+from tokmagic.core.units import Scope
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.memory import MemoryLedger

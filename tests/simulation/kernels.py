@@ -15,10 +15,11 @@ from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry, Lessons
 from tokmagic.core.errors import ProviderError
 from tokmagic.core.expecting import after_refusal, expected_use, revised_use, within
-from tokmagic.core.limits import Account, Amounts, Charge, Limit, Scope, Wait
+from tokmagic.core.limits import Account, Amounts, Charge, Limit, Wait
 from tokmagic.core.models import Model
 from tokmagic.core.retries import RetryPolicy
 from tokmagic.core.typical import learned_output, note_name, read_typical
+from tokmagic.core.units import Scope
 from tokmagic.core.usage import Usage
 from tokmagic.ledgers import Ledger
 from tokmagic.ledgers.memory import MemoryLedger

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-from tokmagic.core.limits import MAX_AMOUNT, Unit
+from tokmagic.core.limits import MAX_AMOUNT
 from tokmagic.core.rates import RateState
+from tokmagic.core.units import Unit
 
 _ANTHROPIC: Mapping[str, Unit] = {
     "requests": "requests",

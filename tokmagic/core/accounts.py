@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from .errors import ConfigurationError
-from .limits import Account, Limit, Scope, Window
+from .limits import Account, Limit
 from .models import Model
+from .units import Scope, Window
 
 
 def accounts_for(

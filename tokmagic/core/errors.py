@@ -26,10 +26,9 @@ Interrupted is a KeyboardInterrupt: a cell that is stopped ends as one, in one l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-if TYPE_CHECKING:
-    from .rates import RateState
+from .rates import RateState
 
 
 class OneLine:

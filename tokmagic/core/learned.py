@@ -14,9 +14,10 @@ from functools import partial
 
 from .book import Lessons
 from .errors import ProviderError
-from .limits import MAX_AMOUNT, NONE, Account, Amounts, Limit, Unit, rate
+from .limits import MAX_AMOUNT, NONE, Account, Amounts, Limit, rate
 from .models import Model
 from .rates import RateState
+from .units import Unit
 from .usage import Usage
 
 UNITS: tuple[Unit, ...] = ("requests", "input_tokens", "output_tokens", "tokens")

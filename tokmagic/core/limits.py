@@ -10,17 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from .errors import ConfigurationError
 from .money import show_nanousd
-
-Unit: TypeAlias = Literal["requests", "input_tokens", "output_tokens", "tokens", "nanousd"]
-Window: TypeAlias = Literal["call", "minute", "hour", "day", "month", "session", "total"]
-Scope: TypeAlias = Literal["session", "notebook", "key", "user", "team"]
-Full: TypeAlias = Literal["refuse", "wait"]
-#: Who set a limit; from ``config`` up it can only be lowered from a notebook.
-Source: TypeAlias = Literal["cell", "notebook", "provider", "config"]
+from .units import Full, Scope, Source, Unit, Window
 
 #: The windows over which a waiting limit refills.
 SECONDS: dict[str, float] = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .limits import Unit
+from .units import Unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from difflib import get_close_matches
 from typing import cast
 
 from .errors import ConfigurationError
-from .limits import MAX_AMOUNT, Full, Limit, Scope, Source, Unit, Window
+from .limits import MAX_AMOUNT, Limit
 from .money import nanousd
+from .units import Full, Scope, Source, Unit, Window
 
 UNITS: dict[str, Unit] = {
     "usd": "nanousd",

@@ -31,7 +31,6 @@ from tokmagic.core.limits import (
     Level,
     Limit,
     Refused,
-    Scope,
     Wait,
     decide,
 )
@@ -39,6 +38,7 @@ from tokmagic.core.planning import CallPlan
 from tokmagic.core.rates import RateState
 from tokmagic.core.receipts import kernels_on, why_it_waits
 from tokmagic.core.settling import Outcome, settle_entry
+from tokmagic.core.units import Scope
 from tokmagic.core.usage import Usage
 from tokmagic.parts import Parts
 

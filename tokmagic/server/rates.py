@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from tokmagic.core.limits import Limit, Unit, rate, refill
+from tokmagic.core.limits import Limit, rate, refill
 from tokmagic.core.rates import RateState
+from tokmagic.core.units import Unit
 
 
 @dataclass(slots=True)

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from tokmagic.codecs import WireError
 from tokmagic.codecs.ratelimits import duration
-from tokmagic.core.limits import Unit
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model, Protocol
+from tokmagic.core.units import Unit
 
 from .rates import Shortage
 
