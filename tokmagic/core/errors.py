@@ -26,9 +26,10 @@ Interrupted is a KeyboardInterrupt: a cell that is stopped ends as one, in one l
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .rates import RateState
+if TYPE_CHECKING:
+    from .rates import RateState
 
 
 class OneLine:
