@@ -16,7 +16,8 @@ from tokmagic import parts
 from tokmagic.config import load_settings
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.notebook import load_ipython_extension, unload_ipython_extension
-from tokmagic.notebook.magics import RefusedSetting, TokMagics
+from tokmagic.notebook.magics import TokMagics
+from tokmagic.notebook.state import RefusedSetting
 from tokmagic.parts import Parts
 from tokmagic.sync import Client
 

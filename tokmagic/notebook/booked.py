@@ -22,14 +22,14 @@ from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
     from tokmagic.guarding.doors import Door
-    from tokmagic.notebook.magics import TokMagics
+    from tokmagic.notebook.state import MagicsState
 
 HISTORY_HEAD = ("id", "when", "cell", "model", "in", "out", "waited", "cost", "state")
 #: At most so many models are listed at once.
 MOST_MODELS = 40
 
 
-def history(magics: TokMagics, rest: str) -> Bundle:
+def history(magics: MagicsState, rest: str) -> Bundle:
     """The newest entries of the book, where one that hangs says what can be done; or the turns of a thread.
 
     Raises:
@@ -70,7 +70,7 @@ def _state(entry: Entry) -> str:
     return f"{entry.state} compaction" if entry.kind == "compaction" else entry.state
 
 
-def release(_: TokMagics, rest: str) -> Bundle:
+def release(_: MagicsState, rest: str) -> Bundle:
     """Give back what an unsettled entry was charged.
 
     Raises:
@@ -85,7 +85,7 @@ def release(_: TokMagics, rest: str) -> Bundle:
     return markup.prose(f"Released {reports.short_id(entry)} ({entry.model}): {back}")
 
 
-def export(_: TokMagics, rest: str) -> Bundle:
+def export(_: MagicsState, rest: str) -> Bundle:
     """Write the whole book to a file.
 
     Raises:
@@ -99,7 +99,7 @@ def export(_: TokMagics, rest: str) -> Bundle:
     return markup.prose(f"{written:,} entries written to {file}.")
 
 
-def report(_: TokMagics, rest: str) -> Bundle:
+def report(_: MagicsState, rest: str) -> Bundle:
     """What was used, by group, since a moment.
 
     Raises:
@@ -114,7 +114,7 @@ def report(_: TokMagics, rest: str) -> Bundle:
     return markup.table(found.head, found.lines(), numbers=found.numbers)
 
 
-def models(_: TokMagics, rest: str) -> Bundle:
+def models(_: MagicsState, rest: str) -> Bundle:
     """Models with their limits, prices and keys.
 
     Raises:
@@ -129,7 +129,7 @@ def models(_: TokMagics, rest: str) -> Bundle:
     return markup.table(MODEL_HEAD, lines, numbers=range(1, 7))
 
 
-def guard(magics: TokMagics, rest: str) -> Bundle:
+def guard(magics: MagicsState, rest: str) -> Bundle:
     """Guard every SDK client that is made in this kernel from now on, or no more; without a word, say which.
 
     Raises:
@@ -149,7 +149,7 @@ def guard(magics: TokMagics, rest: str) -> Bundle:
     return markup.prose("Off: only clients given to tm.guard, or made while it was on, obey the book.")
 
 
-def _door(magics: TokMagics, provider: str) -> Door:
+def _door(magics: MagicsState, provider: str) -> Door:
     from tokmagic.guarding.doors import Door
 
     return Door(

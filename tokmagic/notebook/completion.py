@@ -12,14 +12,14 @@ from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMa
 from tokmagic.notebook.arguments import COMPACTIONS, FORMATS, OPTIONS, STRATEGIES, option_names
 
 if TYPE_CHECKING:
-    from tokmagic.notebook.magics import TokMagics
+    from tokmagic.notebook.state import MagicsState
 
 _CELL = re.compile(r"%%(?:llm|tok)\s+(.*)", re.DOTALL)
 _VALUES = {"--format": FORMATS, "--truncate": STRATEGIES, "--compact": COMPACTIONS}
 _LINE = re.compile(r"\s*%tokens\s+(.*)", re.DOTALL)
 
 
-def matcher(magics: TokMagics) -> Callable[[CompletionContext], SimpleMatcherResult]:
+def matcher(magics: MagicsState) -> Callable[[CompletionContext], SimpleMatcherResult]:
     """The matcher of one shell, for ``Completer.custom_matchers``."""
 
     @context_matcher(identifier="tokmagic")  # type: ignore[untyped-decorator, unused-ignore]
@@ -45,7 +45,7 @@ def _fragment(typed: str) -> str:
     return "" if not typed or typed[-1].isspace() else typed.rsplit(maxsplit=1)[-1]
 
 
-def _cell_words(magics: TokMagics, typed: str) -> Iterable[str]:
+def _cell_words(magics: MagicsState, typed: str) -> Iterable[str]:
     before = typed[: len(typed) - len(_fragment(typed))].split()
     option = before[-1] if before else ""
     if option in ("-m", "--model"):

@@ -22,13 +22,13 @@ from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
     from tokmagic.core.prices import Price
-    from tokmagic.notebook.magics import TokMagics
+    from tokmagic.notebook.state import MagicsState
 
 #: What removes the limits that were set in the notebook.
 OFF = "off"
 
 
-def limits(magics: TokMagics, _: str) -> Bundle:
+def limits(magics: MagicsState, _: str) -> Bundle:
     """Every limit in force, and what it has left."""
     client = magics.client()
     levels = client.snapshot().levels
@@ -49,7 +49,7 @@ def _limit_line(limit: Limit, left: str) -> tuple[str, ...]:
     return str(limit), limit.scope, limit.full, warns, limit.source, left
 
 
-def limit(magics: TokMagics, rest: str) -> Bundle:
+def limit(magics: MagicsState, rest: str) -> Bundle:
     """Set a limit of this notebook, in place of one about the same thing, or remove all it has set; then show all.
 
     Raises:
@@ -86,7 +86,7 @@ def _subject(limit: Limit) -> tuple[str, ...]:
     return limit.unit, limit.window, limit.scope, limit.models.lower()
 
 
-def plan(magics: TokMagics, rest: str) -> Bundle:
+def plan(magics: MagicsState, rest: str) -> Bundle:
     """What a call with that text would read, cost and wait for; without a text, the sizes that are safe for the model.
 
     Raises:
@@ -112,7 +112,7 @@ def _tokens(number: int | None, none: str = "unknown") -> str:
     return none if number is None else f"{number:,}"
 
 
-def config(magics: TokMagics, _: str) -> Bundle:
+def config(magics: MagicsState, _: str) -> Bundle:
     """The settings in force."""
     settings = shared_parts().settings
     configured = [str(limit) for limit in (*settings.limits, *magics.configured_limits())]

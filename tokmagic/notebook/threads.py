@@ -19,20 +19,20 @@ from tokmagic.notebook.markup import Bundle
 if TYPE_CHECKING:
     from tokmagic.conversation import Conversation
     from tokmagic.core.messages import Message
-    from tokmagic.notebook.magics import TokMagics
+    from tokmagic.notebook.state import MagicsState
 
 HEAD = ("", "turn", "says", "sent")
 #: Characters of a turn that are shown.
 SHOWN = 100
 
 
-def threads(magics: TokMagics, _: str) -> Bundle:
+def threads(magics: MagicsState, _: str) -> Bundle:
     """The named conversations."""
     lines = [(name, f"{len(thread):,}", _compacted(thread)) for name, thread in sorted(magics.threads.items())]
     return markup.table(("thread", "messages", ""), lines, numbers=(1,))
 
 
-def compact(magics: TokMagics, rest: str) -> Bundle:
+def compact(magics: MagicsState, rest: str) -> Bundle:
     """Replace a thread's earlier turns by a summary: ``compact [THREAD] [FOCUS]``.
 
     Raises:
@@ -52,7 +52,7 @@ def compact(magics: TokMagics, rest: str) -> Bundle:
     return markup.prose("\n".join(lines))
 
 
-def undo(magics: TokMagics, rest: str) -> Bundle:
+def undo(magics: MagicsState, rest: str) -> Bundle:
     """Bring back the turns that a thread's last compaction replaced: ``undo [THREAD]``.
 
     Raises:
@@ -79,7 +79,7 @@ def _turn(place: int, turn: Message, word_for_word: bool) -> tuple[str, ...]:
     return f"{place:,}", turn.role, short, "word for word" if word_for_word else "in the summary"
 
 
-def _named(magics: TokMagics, rest: str) -> tuple[Conversation, str]:
+def _named(magics: MagicsState, rest: str) -> tuple[Conversation, str]:
     """The thread that the first word names, else the last one used, and the words that are left."""
     if not magics.threads:
         raise ConfigurationError("There is no conversation yet: a cell with --thread NAME begins one.")

@@ -15,10 +15,10 @@ from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
-    from tokmagic.notebook.magics import TokMagics
+    from tokmagic.notebook.state import MagicsState
 
 
-def answer(magics: TokMagics, line: str) -> Bundle:
+def answer(magics: MagicsState, line: str) -> Bundle:
     """What ``%tokens`` with that line shows.
 
     Raises:
@@ -34,7 +34,7 @@ def answer(magics: TokMagics, line: str) -> Bundle:
     return WORDS[word][1](magics, rest.strip())
 
 
-def _count(magics: TokMagics, rest: str) -> Bundle:
+def _count(magics: MagicsState, rest: str) -> Bundle:
     if not rest:
         raise ConfigurationError("%tokens count needs a text or the name of a variable.")
     namespace = magics.shell.user_ns
@@ -49,22 +49,22 @@ def _unquoted(text: str) -> str:
     return text[1:-1] if quoted else text
 
 
-def _reset(_: TokMagics, rest: str) -> Bundle:
+def _reset(_: MagicsState, rest: str) -> Bundle:
     if rest != "replay":
         raise ConfigurationError("%tokens reset replay forgets the kept answers, so that every cell is asked anew.")
     return markup.table(("answers forgotten",), [(f"{shared_parts().replays.clear():,}",)], numbers=(0,))
 
 
-def _panel(magics: TokMagics, _: str) -> Bundle:
+def _panel(magics: MagicsState, _: str) -> Bundle:
     return magics.widget().bundle()
 
 
-def _help(_: TokMagics, __: str) -> Bundle:
+def _help(_: MagicsState, __: str) -> Bundle:
     return markup.table(("%tokens", "shows"), [("", "the gauge"), *((word, text) for word, (text, _) in WORDS.items())])
 
 
 #: Word after ``%tokens`` -> what it does, and the function that does it.
-WORDS: dict[str, tuple[str, Callable[[TokMagics, str], Bundle]]] = {
+WORDS: dict[str, tuple[str, Callable[[MagicsState, str], Bundle]]] = {
     "count": ("tokens of a text or variable: %tokens count TEXT|VAR", _count),
     "plan": ("what a call would take: %tokens plan TEXT|VAR; alone, the sizes safe for the model", limiting.plan),
     "limits": ("every limit and what it has left", limiting.limits),
