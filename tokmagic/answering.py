@@ -11,7 +11,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -35,14 +35,13 @@ from tokmagic.core.messages import Text, ToolCall, ToolResult
 from tokmagic.core.replies import Cut
 from tokmagic.core.toolcalls import as_json, not_run
 from tokmagic.functions import BadArguments, Function
+from tokmagic.holding import Here, Holdings
 from tokmagic.results import ToolError, parts_of, shortened
 
 log = logging.getLogger("tokmagic")
 
 #: Seconds in which a tool that has just returned is heard, where a run is stopped.
 MOMENT = 0.05
-#: Makes a call where synchronous tools run.
-Here: TypeAlias = Callable[[Callable[[], Any]], Awaitable[Any]]
 #: Whether a call may be made, which is asked before any of its reply is.
 Confirm: TypeAlias = Callable[[ToolCall], bool | Awaitable[bool]]
 #: The result of a call, and what was cut of it.
@@ -64,6 +63,7 @@ class Toolbox:
         max_tokens: of one text in a result; a longer one is shortened.
         counter: of the model's tokenizer.
         allowance: of the run, which calls that a tool makes obey too.
+        holdings: what the tools hold open.
     """
 
     functions: Mapping[str, Function]
@@ -71,6 +71,7 @@ class Toolbox:
     max_tokens: int
     counter: Counter
     allowance: Allowance
+    holdings: Holdings = field(default_factory=Holdings)
 
     async def answer(
         self, calls: Sequence[ToolCall], here: Here, results: dict[str, Answered]
@@ -122,7 +123,8 @@ class Toolbox:
     async def _value(self, function: Function, arguments: str, here: Here) -> Any:
         act = function.bound(arguments)
         with inside(self.allowance):
-            value = act() if function.is_async else await here(partial(_inside, self.allowance, act))
+            await self.holdings.enter(function.given, partial(_there, here, self.allowance))
+            value = act() if function.is_async else await _there(here, self.allowance, act)
             return await value if inspect.isawaitable(value) else value
 
     async def _shortened(self, result: ToolResult) -> Answered:
@@ -222,6 +224,10 @@ async def _ended(
                 results.setdefault(id, task.result())
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
+def _there(here: Here, allowance: Allowance, act: Callable[[], Any]) -> Awaitable[Any]:
+    return here(partial(_inside, allowance, act))
 
 
 def _inside(allowance: Allowance, act: Callable[[], Any]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,7 +21,8 @@ from tokmagic.tools import Answering, Whole, turns_of
 class AsyncStream:
     """One call under way: iterate its events inside ``async with``; ``reply`` is there afterwards."""
 
-    def __init__(self, passage: Walk) -> None:
+    def __init__(self, passage: Walk, around: AbstractAsyncContextManager[None] | None = None) -> None:
+        self._around = around or nullcontext()
         self._passage = passage
         self._events = passage.run()
 
@@ -31,12 +32,16 @@ class AsyncStream:
         return self._passage.reply
 
     async def __aenter__(self) -> Self:
+        await self._around.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._events.aclose()
+        try:
+            await self._events.aclose()
+        finally:
+            await self._around.__aexit__(None, None, None)
 
     def __aiter__(self) -> AsyncIterator[Event]:
         return self._events
@@ -102,16 +107,17 @@ class AsyncToolRunner(RunState):
 
     async def streams(self) -> AsyncGenerator[AsyncStream]:
         """The turns, each a stream to be watched; one that is not is gone through all the same."""
-        for turn in turns_of(self._run):
-            stream = AsyncStream(turn)
-            yield stream
-            async with stream as events:
-                async for _ in events:
-                    pass
+        async with self._run.holdings.used():
+            for turn in turns_of(self._run):
+                stream = AsyncStream(turn)
+                yield stream
+                async with stream as events:
+                    async for _ in events:
+                        pass
 
     def stream(self) -> AsyncStream:
         """The turns that are left as one call, with one reply for all of them."""
-        return AsyncStream(Whole(self._run, self._parts))
+        return AsyncStream(Whole(self._run, self._parts), self._run.holdings.used())
 
     async def until_done(self) -> Reply:
         """Go on to the end, and return the last reply.
@@ -127,7 +133,7 @@ class AsyncToolRunner(RunState):
 
     async def tool_response(self) -> Message | None:
         """The results that are sent with the next turn: the tools run now, and once; None if nothing was called."""
-        async with AsyncStream(Answering(self._run)) as events:
+        async with AsyncStream(Answering(self._run), self._run.holdings.used()) as events:
             async for _ in events:
                 pass
         return self._run.response()

@@ -7,7 +7,8 @@ until that is settled, and raises ``Interrupted`` with what had arrived.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -38,8 +39,9 @@ from tokmagic.tools import Answering, Whole, turns_of
 class Stream:
     """One call under way: iterate its events inside ``with``; ``reply`` is there afterwards."""
 
-    def __init__(self, stream: AsyncStream) -> None:
+    def __init__(self, stream: AsyncStream, around: AbstractContextManager[None] | None = None) -> None:
         self._stream = stream
+        self._around = around or nullcontext()
         self._mailbox = Mailbox()
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,6 +52,7 @@ class Stream:
         return self._stream.reply
 
     def __enter__(self) -> Self:
+        self._around.__enter__()
         self._loop = loop()
         self._loop.call_soon_threadsafe(self._begin)
         return self
@@ -62,6 +65,8 @@ class Stream:
         except TokmagicError:
             if error is None:
                 raise
+        finally:
+            self._around.__exit__(None, None, None)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(self._epitaph(), self.reply) from None
 
@@ -127,22 +132,24 @@ class ToolRunner(RunState):
     """
 
     def __iter__(self) -> Iterator[Reply]:
-        for stream in self.streams():
-            self._drain(stream)
-            if stream.reply is not None:
-                yield stream.reply
-
-    def streams(self) -> Iterator[Stream]:
-        """The turns, each a stream to be watched; one that is not is gone through all the same."""
-        for turn in turns_of(self._run):
-            stream = self._streamed(turn)
-            yield stream
-            if turn.reply is None:
+        with closing(self.streams()) as streams:
+            for stream in streams:
                 self._drain(stream)
+                if stream.reply is not None:
+                    yield stream.reply
+
+    def streams(self) -> Generator[Stream]:
+        """The turns, each a stream to be watched; one that is not is gone through all the same."""
+        with self._used():
+            for turn in turns_of(self._run):
+                stream = self._streamed(turn)
+                yield stream
+                if turn.reply is None:
+                    self._drain(stream)
 
     def stream(self) -> Stream:
         """The turns that are left as one call, with one reply for all of them."""
-        return self._streamed(Whole(self._run, self._parts))
+        return self._streamed(Whole(self._run, self._parts), self._used())
 
     def until_done(self) -> Reply:
         """Go on to the end, and return the last reply.
@@ -159,11 +166,16 @@ class ToolRunner(RunState):
 
     def tool_response(self) -> Message | None:
         """The results that are sent with the next turn: the tools run now, and once; None if nothing was called."""
-        self._drain(self._streamed(Answering(self._run)))
+        self._drain(self._streamed(Answering(self._run), self._used()))
         return self._run.response()
 
-    def _streamed(self, walk: Walk) -> Stream:
-        stream = Stream(AsyncStream(walk))
+    def _used(self) -> AbstractContextManager[None]:
+        """While this thread goes through the run, its tools may hold something open."""
+        holdings = self._run.holdings
+        return holdings.used_here(lambda: portal().call(holdings.leave_loop))
+
+    def _streamed(self, walk: Walk, around: AbstractContextManager[None] | None = None) -> Stream:
+        stream = Stream(AsyncStream(walk), around)
         self._run.here = stream.do
         return stream
 

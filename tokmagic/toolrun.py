@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from tokmagic.answering import Answered, Early, Here, Toolbox, in_a_thread
+from tokmagic.answering import Answered, Early, Toolbox, in_a_thread
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError
 from tokmagic.core.events import ToolEvent
@@ -25,6 +25,7 @@ from tokmagic.core.toolcalls import STEPS, as_json, last_calls, not_run, parted,
 from tokmagic.core.usage import Usage
 from tokmagic.corridor import Walk
 from tokmagic.functions import function_tools
+from tokmagic.holding import Here, Holdings
 from tokmagic.options import CallOptions
 from tokmagic.outputs import Output
 
@@ -85,6 +86,11 @@ class ToolRun:
         self._results: dict[str, Answered] = {}
         self._early: Mapping[ToolCall, Answered] = {}
         self._over = False
+
+    @property
+    def holdings(self) -> Holdings:
+        """What its tools hold open."""
+        return self._toolbox.holdings
 
     @property
     def messages(self) -> tuple[Message, ...]:
