@@ -8,6 +8,7 @@ from typing import Any
 from tokmagic import reports, tokenizers
 from tokmagic.core.book import Entry
 from tokmagic.core.calibration import calibrated
+from tokmagic.core.checks import require_text, whole
 from tokmagic.core.chunking import chunk as chunk_text
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import LedgerError
@@ -23,7 +24,7 @@ from tokmagic.core.sizes import safe_limits as limits_of
 from tokmagic.core.tokens import TokenCount, count_request, count_text
 from tokmagic.core.truncation import Truncation
 from tokmagic.core.truncation import truncate as truncate_text
-from tokmagic.core.usage import Usage
+from tokmagic.core.usage import Usage, checked_usage
 from tokmagic.parts import Parts, shared_parts
 
 Said = Message | Iterable[Message | Mapping[str, Any]]
@@ -74,9 +75,10 @@ def truncate(text: str, max_tokens: int, strategy: str = "smart", model: str | N
         model: ``provider/model``; None takes the default model.
 
     Raises:
-        ConfigurationError: an unknown strategy, or a limit below 1.
+        ConfigurationError: no text, an unknown strategy, or a limit that is no whole number of 1 or more.
     """
-    return truncate_text(text, max_tokens, strategy, _counter(model))
+    require_text("text", text)
+    return truncate_text(text, whole("max_tokens", max_tokens, 1), strategy, _counter(model))
 
 
 def chunk(text: str, max_tokens: int, overlap: int = 0, model: str | None = None) -> list[str]:
@@ -89,9 +91,12 @@ def chunk(text: str, max_tokens: int, overlap: int = 0, model: str | None = None
         model: ``provider/model``; None takes the default model.
 
     Raises:
-        ConfigurationError: an impossible limit or overlap, or a single grapheme has more tokens than a chunk may have.
+        ConfigurationError: no text, an impossible limit or overlap, or a single grapheme has more tokens than a chunk
+            may have.
     """
-    return list(chunk_text(text, max_tokens, _counter(model), overlap=overlap))
+    require_text("text", text)
+    most, again = whole("max_tokens", max_tokens, 1), whole("overlap", overlap, 0)
+    return list(chunk_text(text, most, _counter(model), overlap=again))
 
 
 def fit(
@@ -116,14 +121,20 @@ def fit(
 
     Raises:
         RequestTooLarge: what must stay does not fit; the message says how many tokens must go, and what most of it is.
-        ConfigurationError: no such strategy, or a negative ``keep_recent``.
+        ConfigurationError: no such strategy, or a number that is no whole number of 0 or more.
     """
-    return fit_messages(as_messages(messages), max_tokens, _counter(model), keep_recent=keep_recent, strategy=strategy)
+    most, recent = whole("max_tokens", max_tokens, 0), whole("keep_recent", keep_recent, 0)
+    return fit_messages(as_messages(messages), most, _counter(model), keep_recent=recent, strategy=strategy)
 
 
 def price(model: str, usage: Usage) -> Cost:
-    """What ``usage`` costs on a model; ``unknown``, never 0, where no price is known."""
-    return cost(shared_parts().model(model).price, usage)
+    """What ``usage`` costs on a model; ``unknown``, never 0, where no price is known.
+
+    Raises:
+        UnknownModel: naming the nearest models.
+        ConfigurationError: a usage that is none.
+    """
+    return cost(shared_parts().model(model).price, checked_usage(usage))
 
 
 def usage(since: Since | None = None, by: By | None = None) -> UsageTable:
@@ -157,13 +168,18 @@ def record(model: str, usage: Usage, cost: Cost | float | None = None) -> Entry:
 
     Raises:
         UnknownModel: naming the nearest models.
-        ConfigurationError: a cost that is no amount of 0 or more.
+        ConfigurationError: a cost that is no amount of 0 or more, or a usage that is none.
     """
     return reports.record(shared_parts(), model, usage, cost)
 
 
 def models(pattern: str = "") -> ModelTable:
-    """The models in the catalogue whose name contains ``pattern``; shown as a table with limits, prices and keys."""
+    """The models in the catalogue whose name contains ``pattern``; shown as a table with limits, prices and keys.
+
+    Raises:
+        ConfigurationError: a pattern that is no text.
+    """
+    require_text("pattern", pattern)
     return reports.model_table(shared_parts(), pattern)
 
 

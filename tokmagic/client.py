@@ -17,6 +17,7 @@ from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
+from tokmagic.core.checks import require, require_text, whole
 from tokmagic.core.errors import ConfigurationError, StreamBroken
 from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
@@ -27,12 +28,13 @@ from tokmagic.core.replies import Receipt, Reply
 from tokmagic.core.rows import prompts
 from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.toolcalls import closed
-from tokmagic.core.words import parse_limit
+from tokmagic.core.words import parse_limits
 from tokmagic.corridor import Walk
 from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.splitting import SplitPassage
 from tokmagic.mapping import AT_ONCE, MapPassage
 from tokmagic.options import (
+    A_THREAD,
     SPLIT,
     CallOptions,
     ClientOptions,
@@ -125,6 +127,8 @@ class AsyncClient:
         Raises:
             ConfigurationError: an option that cannot be used.
         """
+        require_text("focus", focus)
+        require(Conversation, "thread", thread, A_THREAD)
         merged, limits = self._merged(options)
         now = replace(compacting_of(merged), mode="now", focus=focus or compacting_of(merged).focus)
         ask = partial(self._ask, limits=limits, about=thread.name)
@@ -132,8 +136,8 @@ class AsyncClient:
 
     async def compact(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> bool:
         """Replace the thread's earlier turns by a summary; whether that was done. See ``compacting``."""
-        before = len(thread.compactions)
-        async with self.compacting(thread, focus, **options) as events:
+        stream, before = self.compacting(thread, focus, **options), len(thread.compactions)
+        async with stream as events:
             async for _ in events:
                 pass
         return len(thread.compactions) > before
@@ -249,7 +253,7 @@ class AsyncClient:
 
     def history(self, most: int = 20) -> tuple[Entry, ...]:
         """The newest entries of the book, the newest first."""
-        return self.parts.ledger.entries(most=most)
+        return self.parts.ledger.entries(most=whole("most", most, 1))
 
     def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
         return self._walk(as_messages(prompt), options)
@@ -285,11 +289,7 @@ class AsyncClient:
         return merge({"notebook": here.name(), **self.options}, options), limits
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
-        parsed = (
-            limit if isinstance(limit, Limit) else parse_limit(limit, source=source)
-            for limit in ([limits] if isinstance(limits, str | Limit) else limits)
-        )
-        return [self.parts.known(limit) for limit in parsed]
+        return [self.parts.known(limit) for limit in parse_limits(limits, source=source)]
 
     def _model(self, options: CallOptions) -> Model:
         return self.parts.model(chain_of(options)[0] or self.parts.default_model()[0])

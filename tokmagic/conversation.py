@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokmagic.core.checks import require_text
 from tokmagic.core.compaction import summary_of
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Compaction, Message, Reasoning
@@ -48,6 +49,7 @@ class Conversation:
     """
 
     def __init__(self, name: str = "", messages: tuple[Message, ...] = ()) -> None:
+        require_text("name", name)
         self.name = name
         self.messages: list[Message] = list(messages)
         self.stuck = ""

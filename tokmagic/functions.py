@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
+from tokmagic.core.checks import require
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Tool
 
@@ -32,6 +33,7 @@ class ToolObject(Protocol):
 
 #: What a model may be offered.
 Offered: TypeAlias = Tool | Callable[..., Any] | ToolObject
+Given = TypeVar("Given")
 
 
 class BadArguments(Exception):
@@ -111,7 +113,12 @@ def mcp_tools(session: Any, tools: Iterable[Any]) -> list[McpTool]:
     Args:
         session: an open ``ClientSession`` of the ``mcp`` package.
         tools: what it lists, or some of them: ``(await session.list_tools()).tools``.
+
+    Raises:
+        ConfigurationError: something else.
     """
+    if any(not isinstance(getattr(tool, "name", None), str) for tool in listed(tools)):
+        raise ConfigurationError("tools is what the server lists: (await session.list_tools()).tools.")
     return [McpTool(tool.name, tool.description or "", _schema_of(tool), session) for tool in tools]
 
 
@@ -119,9 +126,9 @@ def function_tools(functions: Iterable[Callable[..., Any] | ToolObject]) -> dict
     """The functions by the names a model calls them by.
 
     Raises:
-        ConfigurationError: one cannot be described, or two have the same name.
+        ConfigurationError: no list, one cannot be described, or two have the same name.
     """
-    found = [as_function(function) for function in functions]
+    found = [as_function(function) for function in listed(functions)]
     _require_distinct([function.tool.name for function in found])
     return {function.tool.name: function for function in found}
 
@@ -130,11 +137,21 @@ def described(tools: Iterable[Offered]) -> list[Tool]:
     """The tools as they are described to a model.
 
     Raises:
-        ConfigurationError: a function cannot be described, or two have the same name.
+        ConfigurationError: no list, a function cannot be described, or two have the same name.
     """
-    found = [tool if isinstance(tool, Tool) else as_function(tool).tool for tool in tools]
+    found = [tool if isinstance(tool, Tool) else as_function(tool).tool for tool in listed(tools)]
     _require_distinct([tool.name for tool in found])
     return found
+
+
+def listed(tools: Iterable[Given]) -> Iterable[Given]:
+    """The tools a caller names, if they are a list of some kind.
+
+    Raises:
+        ConfigurationError: they are something else, such as one function.
+    """
+    require(Iterable, "tools", tools, "a list of functions, such as [f]")
+    return tools
 
 
 def as_function(given: Callable[..., Any] | ToolObject) -> Function:

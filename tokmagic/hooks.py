@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from tokmagic.core.book import Entry
+from tokmagic.core.checks import require
 
 log = logging.getLogger("tokmagic")
 
@@ -24,7 +25,11 @@ def on_entry(hook: Hook) -> Callable[[], None]:
 
     Returns:
         What takes the hook away again; calling that twice is a no-op.
+
+    Raises:
+        ConfigurationError: it cannot be called.
     """
+    require(Callable, "hook", hook, "a function that takes an entry")  # type: ignore[arg-type]
     with _lock:
         _hooks.append(hook)
 

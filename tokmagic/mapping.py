@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
+from tokmagic.core.checks import whole
 from tokmagic.core.errors import (
     AuthenticationFailed,
     BudgetExceeded,
@@ -62,11 +63,9 @@ class MapPassage:
         at_once: int = AT_ONCE,
         ended: Callable[[Sequence[Receipt]], None] = lambda _: None,
     ) -> None:
-        if not isinstance(at_once, int) or isinstance(at_once, bool) or at_once < 1:
-            raise ConfigurationError(f"at_once is a whole number of 1 or more, not {at_once!r}.")
         self._make = make
         self._prompts = prompts
-        self._at_once = at_once
+        self._at_once = whole("at_once", at_once, 1)
         self._ended = ended
         self._results: dict[int, Result] = {}
         self._stopped: TokmagicError | None = None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, TypedDict, cast
 
 from tokmagic.conversation import Conversation
+from tokmagic.core.checks import require, require_finite, whole
 from tokmagic.core.compaction import Compacting, mode_named
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.fitting import OFF
@@ -21,6 +22,18 @@ from tokmagic.functions import Offered, described
 
 #: How too long input is treated where nothing is said, and the two ways that cut nothing.
 DEFAULT_TRUNCATION, SPLIT = "smart", "split"
+A_THREAD = "a conversation, such as client.conversation()"
+_TEXT, _SWITCH = (str, "a text"), (bool, "True or False")
+_FIELDS: tuple[type, str] = (Mapping, "a mapping of names to values")
+#: Options that are of one kind: its type, and its words.
+_KINDS: dict[str, tuple[type, str]] = {
+    **dict.fromkeys(("system", "cell", "notebook"), _TEXT),
+    **dict.fromkeys(("extended_output", "cache", "stream", "replay", "fresh"), _SWITCH),
+    **dict.fromkeys(("extra_headers", "extra_query", "extra_body"), _FIELDS),
+    "thread": (Conversation, A_THREAD),
+}
+#: Options that are whole numbers: the least that will do.
+_WHOLE = {"max_tokens": 1, "max_input_tokens": 1, "keep_recent": 0}
 
 
 class ClientOptions(TypedDict, total=False):
@@ -119,11 +132,7 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     unknown = set(options) - CallOptions.__optional_keys__
     if unknown:
         raise _unknown(unknown)
-    for name in ("max_tokens", "max_input_tokens"):
-        _whole(name, options.get(name), 1)
-    _whole("keep_recent", options.get("keep_recent"), 0)
-    _finite("temperature", options.get("temperature"))
-    _finite("timeout", options.get("timeout"))
+    _of_their_kinds(options)
     if options.get("timeout") == 0:
         raise ConfigurationError("timeout is a number of seconds above 0, not 0.")
     _named(options.get("model"))
@@ -137,6 +146,19 @@ def merge(defaults: CallOptions, given: CallOptions) -> CallOptions:
     if strategy not in ways:
         raise ConfigurationError(f"Unknown truncation {strategy!r}: use one of {', '.join(ways)}.")
     return options
+
+
+def _of_their_kinds(options: CallOptions) -> None:
+    values = cast("dict[str, Any]", options)
+    for name, (kind, wanted) in _KINDS.items():
+        if name in values:
+            require(kind, name, values[name], wanted)
+    for name, least in _WHOLE.items():
+        if name in values:
+            values[name] = whole(name, values[name], least)
+    for name in ("temperature", "timeout"):
+        if name in values:
+            require_finite(name, values[name])
 
 
 def parted_options(options: ToolOptions) -> tuple[ToolOptions, CallOptions]:
@@ -202,7 +224,8 @@ def _named(model: object) -> None:
 
 
 def _sendable(options: CallOptions) -> None:
-    if any(not isinstance(text, str) for text in options.get("stop") or ()):
+    stop = options.get("stop") or ()
+    if not isinstance(stop, Iterable) or any(not isinstance(text, str) for text in stop):
         raise ConfigurationError("stop is a text or a list of texts.")
     extras = (options.get("extra_headers"), options.get("extra_query"), options.get("extra_body"))
     if any(extras):
@@ -223,16 +246,7 @@ def _unknown(names: set[str]) -> ConfigurationError:
     said = ", ".join(sorted(names))
     if KEY_NAMES.intersection(names):
         return ConfigurationError(f"{said} is no option: {NO_KEYS}.")
-    return ConfigurationError(f"Unknown option {said}: use one of {', '.join(sorted(CallOptions.__optional_keys__))}.")
-
-
-def _whole(name: str, value: object, least: int) -> None:
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
-        raise ConfigurationError(f"{name} is a whole number of {least} or more, not {value!r}.")
-
-
-def _finite(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise ConfigurationError(f"{name} is a finite number of 0 or more, not {value!r}.")
+    known = sorted(CallOptions.__optional_keys__)
+    near = get_close_matches(min(names), known, 1)
+    hint = f"Did you mean {near[0]}?" if near else f"Use one of {', '.join(known)}."
+    return ConfigurationError(f"Unknown option {said}. {hint}")

@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 from tokmagic import catalog, tokenizers
 from tokmagic.config import Settings, load_settings
 from tokmagic.core.asking import Answers
+from tokmagic.core.checks import require
 from tokmagic.core.counters import Counter
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
@@ -101,7 +102,12 @@ class Parts:
         return dict(self.settings.services)
 
     def model(self, name: str) -> Model:
-        """The model of that name; demo models load no provider."""
+        """The model of that name; demo models load no provider.
+
+        Raises:
+            ConfigurationError: no name, or none of a model that is known.
+        """
+        require(str, "model", name, "a name such as demo/claude")
         if name.startswith("demo/") and name[5:] in catalog.demo_models():
             return catalog.demo_models()[name[5:]]
         return catalog.lookup(name, self.services(), self.now(), self.settings.prices)

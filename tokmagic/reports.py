@@ -18,7 +18,7 @@ from tokmagic.core.limits import Amounts, Charge
 from tokmagic.core.money import Cost, nanousd
 from tokmagic.core.prices import cost as cost_of
 from tokmagic.core.reports import BY, By, Group, ModelTable, Since, UsageTable, moment, natural, usage_rows
-from tokmagic.core.usage import Usage
+from tokmagic.core.usage import Usage, checked_usage
 from tokmagic.keys import has_key
 from tokmagic.ledgers import Ledger
 from tokmagic.parts import Parts
@@ -79,10 +79,10 @@ def record(parts: Parts, name: str, usage: Usage, price: Cost | float | None) ->
         price: what it cost, in US dollars; None takes the model's price.
 
     Raises:
-        ConfigurationError: a price that is no amount of 0 or more.
+        ConfigurationError: a price that is no amount of 0 or more, or a usage that is none.
         UnknownModel: naming the nearest models.
     """
-    model, now = parts.model(name), parts.clock()
+    model, now, usage = parts.model(name), parts.clock(), checked_usage(usage)
     paid = cost_of(model.price, usage) if price is None else _paid(price, play=model.play)
     spent = Amounts(1, usage.input_tokens, usage.output_tokens, usage.total_tokens, paid.nanousd)
     scopes = parts.scopes(model, "")

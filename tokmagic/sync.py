@@ -253,8 +253,8 @@ class Client:
 
     def compact(self, thread: Conversation, /, focus: str = "", **options: Unpack[CallOptions]) -> bool:
         """Replace the thread's earlier turns by a summary; whether that was done. See ``AsyncClient.compacting``."""
-        before = len(thread.compactions)
-        with self.compacting(thread, focus, **options) as stream:
+        compacting, before = self.compacting(thread, focus, **options), len(thread.compactions)
+        with compacting as stream:
             stream.until_done()
         return len(thread.compactions) > before
 

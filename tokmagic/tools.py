@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from tokmagic.allowance import allowance
 from tokmagic.answering import Toolbox
+from tokmagic.core.checks import whole
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, TokmagicError
 from tokmagic.core.events import Completed, Event
 from tokmagic.core.limits import Limit
@@ -21,7 +22,7 @@ from tokmagic.core.messages import Message, Tool
 from tokmagic.core.models import Model
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Reply
-from tokmagic.functions import ToolObject, function_tools
+from tokmagic.functions import ToolObject, function_tools, listed
 from tokmagic.options import SPLIT, CallOptions, ToolOptions, chain_of
 from tokmagic.outputs import Output
 from tokmagic.parts import Parts
@@ -153,7 +154,7 @@ def tool_run(
     """
     if options.get("truncate") == SPLIT:
         raise ConfigurationError("truncate split sends a call in parts, and tools need it whole: choose another.")
-    if any(isinstance(tool, Tool) for tool in options.get("tools") or ()):
+    if any(isinstance(tool, Tool) for tool in listed(options.get("tools") or ())):
         raise ConfigurationError("run_tools calls functions: a Tool only describes one, give the function itself.")
     functions = function_tools(cast("Sequence[Callable[..., Any] | ToolObject]", options.get("tools") or ()))
     models = [parts.model(name or parts.default_model()[0]) for name in chain_of(options)]
@@ -179,6 +180,4 @@ def _iterations(options: ToolOptions) -> int:
     most = options.get("max_iterations")
     if most is None:
         return MAX_ITERATIONS
-    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
-        raise ConfigurationError(f"max_iterations is a whole number of 1 or more, not {most!r}.")
-    return most
+    return whole("max_iterations", most, 1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
+from .checks import whole
 from .counters import Counter
 from .errors import ConfigurationError
 from .exchanges import Ranks, ranked
@@ -72,8 +73,8 @@ class Compacting:
         mode_named(self.mode)
         for name, least in (("threshold", 1), ("keep_recent", 0), ("every", 1), ("coming", 1)):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigurationError(f"{name} is a whole number of {least} or more, not {value}.")
+            if value is not None:
+                whole(name, value, least)
 
 
 def mode_named(name: str) -> Mode:

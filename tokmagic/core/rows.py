@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, TypeAlias
 
+from .checks import given, require_text
 from .errors import InvalidPrompt
 
 Row: TypeAlias = Mapping[Any, Any]
@@ -33,7 +34,9 @@ def prompts(template: str, rows: Iterable[Any]) -> tuple[str, ...]:
 
     Raises:
         InvalidPrompt: a template without a name, or a row that lacks one; the message names both.
+        ConfigurationError: a template that is no text.
     """
+    require_text("template", template)
     names = names_in(template)
     if not names:
         raise InvalidPrompt("The template has no {{name}}, so every row would be asked the same: nothing was sent.")
@@ -49,6 +52,8 @@ def _listed(rows: Iterable[Any]) -> Iterable[Any]:
             if hasattr(rows, method):
                 listed: Iterable[Any] = getattr(rows, method)(*arguments)
                 return listed
+    if not isinstance(rows, Iterable):
+        raise InvalidPrompt(f"The rows are a list or a table, not {given(rows)}: nothing was sent.")
     return rows
 
 

@@ -81,7 +81,7 @@ def strategy_named(name: str) -> Strategy:
     Raises:
         ConfigurationError: there is none; the message names those there are.
     """
-    if name not in STRATEGIES:
+    if not isinstance(name, str) or name not in STRATEGIES:
         raise ConfigurationError(f"Unknown truncation strategy {name!r}: use one of {', '.join(STRATEGIES)}.")
     return STRATEGIES[name]
 

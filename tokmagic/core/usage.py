@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from .checks import require, whole
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -46,6 +48,16 @@ class Usage:
     def __sub__(self, part: Usage) -> Usage:
         """What is left without ``part``, which is contained in it."""
         return Usage(*(getattr(self, f.name) - getattr(part, f.name) for f in fields(Usage)))
+
+
+def checked_usage(given: object) -> Usage:
+    """What a caller says was used, if it can be.
+
+    Raises:
+        ConfigurationError: it is no ``Usage``, or a number in it is no whole number of 0 or more.
+    """
+    require(Usage, "usage", given, "a tm.Usage, such as tm.Usage(input_tokens=1_200, output_tokens=300)")
+    return Usage(**{f.name: whole(f"usage.{f.name}", getattr(given, f.name), 0) for f in fields(Usage)})
 
 
 NOTHING_USED = Usage()

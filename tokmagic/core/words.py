@@ -7,10 +7,12 @@ that would do. A limit without a window is only meant where the caller says whic
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from difflib import get_close_matches
-from typing import cast
+from typing import Any, cast
 
+from .checks import given as shown
 from .errors import ConfigurationError
 from .limits import MAX_AMOUNT, Limit
 from .money import nanousd
@@ -75,6 +77,19 @@ def parse_limit(words: str, *, window: Window | None = None, source: Source = "n
         source=source,
         **_warning(words, clauses.get("warn"), span, full),
     )
+
+
+def parse_limits(given: Any, *, source: Source) -> list[Limit]:
+    """A limit, in words or not, or any number of them; None is none.
+
+    Raises:
+        ConfigurationError: something else, or words that cannot be used.
+    """
+    one = isinstance(given, str | Limit) or not isinstance(given, Iterable)
+    several = () if given is None else (given,) if one else tuple(given)
+    if not all(isinstance(limit, str | Limit) for limit in several):
+        raise ConfigurationError(f"limits is a limit or a list of them, {EXAMPLES}, not {shown(given)}.")
+    return [limit if isinstance(limit, Limit) else parse_limit(limit, source=source) for limit in several]
 
 
 def _clauses(words: str, text: str) -> dict[str, str]:
