@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 
 import anthropic
 import openai
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.core.counters import Counter
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model
@@ -94,17 +98,31 @@ def limited_gpt() -> Callable[..., Model]:
 
 
 class Endless:
-    """An engine that writes three tokens, then waits for ever; ``ended`` is set when its generator is closed."""
+    """An engine that writes three tokens, then waits for ever.
+
+    ``begun`` is set when it was asked, ``ended`` when its generator is closed.
+    """
 
     def __init__(self) -> None:
-        self.ended = threading.Event()
+        self.begun, self.ended = threading.Event(), threading.Event()
 
     async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
+        self.begun.set()
         try:
             yield [Piece("one ", 1), Piece("two ", 1), Piece("three", 1)]
             await asyncio.Event().wait()
         finally:
             self.ended.set()
+
+    @contextmanager
+    def asked_by_one_who_goes(self, server: EmbeddedServer, path: str, body: object) -> Iterator[HTTPConnection]:
+        """A client for which it works, and which hangs up behind the block."""
+        headers = {"authorization": f"Bearer {server.token}", "content-type": "application/json"}
+        client = HTTPConnection(server.url.removeprefix("http://"), timeout=PATIENCE)
+        with closing(client):
+            client.request("POST", path, json.dumps(body), headers)
+            assert self.begun.wait(PATIENCE)
+            yield client
 
 
 @pytest.fixture

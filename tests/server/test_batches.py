@@ -7,7 +7,7 @@ import anthropic
 import openai
 import pytest
 
-PATIENCE = 20.0
+from tests.patience import PATIENCE
 
 
 def messages_row(id, text, **more):

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.codecs.failures import failure
 from tokmagic.core.errors import ConfigurationError, Overloaded
 from tokmagic.server import EmbeddedServer, start_server
@@ -24,7 +25,7 @@ BODY = {"max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}], "strea
 def answering(server: EmbeddedServer, path: str, model: str) -> Iterator[httpx2.Response]:
     """An answer that has begun and is not read."""
     with (
-        httpx2.Client() as client,
+        httpx2.Client(timeout=PATIENCE) as client,
         client.stream("POST", server.url + path, json={**BODY, "model": model}, headers=key(server)) as reply,
     ):
         chunks = reply.iter_raw()
@@ -63,7 +64,7 @@ def test_a_token_of_ones_own_opens_the_door_and_does_not_show() -> None:
     assert "chosen" not in repr(door)
     with start_server([], counter, door=door) as server:
         assert server.token == "chosen-token-1"
-        assert httpx2.get(f"{server.url}/v1/models", headers=key(server)).status_code == 200
+        assert httpx2.get(f"{server.url}/v1/models", headers=key(server), timeout=PATIENCE).status_code == 200
 
 
 def test_a_port_in_use_is_said_in_one_line() -> None:
@@ -100,9 +101,9 @@ def test_the_address_that_is_told_works_on_this_machine() -> None:
     assert Names(EVERYWHERE, 80).url == "http://127.0.0.1:80"
     assert Names("::", 80).url == Names("::1", 80).url == "http://[::1]:80"
     with start_server([], counter, door=Door(EVERYWHERE, token="long enough")) as server:
-        assert httpx2.get(f"{server.url}/v1/models", headers=key(server)).status_code == 200
+        assert httpx2.get(f"{server.url}/v1/models", headers=key(server), timeout=PATIENCE).status_code == 200
         foreign = {**key(server), "host": "evil.example:80"}
-        assert httpx2.get(f"{server.url}/v1/models", headers=foreign).status_code == 403
+        assert httpx2.get(f"{server.url}/v1/models", headers=foreign, timeout=PATIENCE).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -114,11 +115,12 @@ def test_beyond_so_many_requests_at_a_time_it_says_that_it_is_overloaded(
     models = [limited_claude(), limited_chat()]
     with start_server(models, counter, engine=endless, door=Door(max_running=2)) as server:
         with answering(server, path, model), answering(server, path, model):
-            refused = httpx2.post(server.url + path, json={**BODY, "model": model}, headers=key(server))
+            body = {**BODY, "model": model}
+            refused = httpx2.post(server.url + path, json=body, headers=key(server), timeout=PATIENCE)
             assert refused.status_code == status
             assert type(failure(status, refused.content, refused.headers)) is Overloaded
-        assert endless.ended.wait(10)
-        listed = httpx2.get(f"{server.url}/v1/models", headers=key(server))
+        assert endless.ended.wait(PATIENCE)
+        listed = httpx2.get(f"{server.url}/v1/models", headers=key(server), timeout=PATIENCE)
     assert listed.status_code == 200
 
 

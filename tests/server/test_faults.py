@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.models import Model
 from tokmagic.server import EmbeddedServer, start_server
@@ -34,7 +35,7 @@ def body_of(path: str, **fields: Any) -> dict[str, Any]:
     return {"model": ROUTES[path], **said, **fields}
 
 
-def ask(server: EmbeddedServer, path: str, timeout: float = 5.0, **fields: Any) -> httpx2.Response:
+def ask(server: EmbeddedServer, path: str, timeout: float = PATIENCE, **fields: Any) -> httpx2.Response:
     headers = {"x-api-key": server.token}
     return httpx2.post(server.url + path, json=body_of(path, **fields), headers=headers, timeout=timeout)
 
@@ -191,7 +192,7 @@ def test_a_stalled_answer_says_no_more_until_the_client_goes(path: str, stream: 
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_dripping_answer_is_kept_alive_by_signs_of_life_alone(path: str) -> None:
-    with faulty(Fault("drip", after=2, seconds=0.001)) as server, httpx2.Client() as client:
+    with faulty(Fault("drip", after=2, seconds=0.001)) as server, httpx2.Client(timeout=PATIENCE) as client:
         body = body_of(path, stream=True)
         with client.stream("POST", server.url + path, json=body, headers={"x-api-key": server.token}) as reply:
             seen, chunks = b"", reply.iter_raw()
@@ -203,7 +204,8 @@ def test_a_dripping_answer_is_kept_alive_by_signs_of_life_alone(path: str) -> No
 
 
 def test_a_late_answer_is_late_and_several_faults_meet_one_request() -> None:
-    with faulty(Fault("latency", seconds=0.3), Fault("unstated")) as server:
+    first, second = Fault("latency", seconds=3600.0, nth=(1,)), Fault("latency", seconds=0.001)
+    with faulty(first, second, Fault("unstated")) as server:
         with pytest.raises(httpx2.ReadTimeout):
             ask(server, "/v1/messages", timeout=0.1)
         assert "usage" not in ask(server, "/v1/messages").json()

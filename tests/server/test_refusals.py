@@ -9,6 +9,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.codecs.failures import failure
 from tokmagic.core.errors import AuthenticationFailed, ContextLengthExceeded, ProviderError, RequestRejected
 from tokmagic.server import EmbeddedServer, start_server
@@ -24,7 +25,7 @@ def post(server: EmbeddedServer, path: str = "/v1/messages", **options: Any) -> 
     headers = {"x-api-key": server.token, **options.pop("headers", {})}
     if "content" not in options:
         options.setdefault("json", MESSAGE)
-    return httpx2.post(f"{server.url}{path}", headers=headers, **options)
+    return httpx2.post(f"{server.url}{path}", headers=headers, timeout=PATIENCE, **options)
 
 
 def test_an_unknown_model_and_one_of_the_other_protocol_are_not_found(
@@ -93,8 +94,8 @@ def test_a_wrong_token_is_refused_in_each_familys_shape(server: EmbeddedServer) 
 @pytest.mark.parametrize("headers", [{"x-api-key": "TOKEN"}, {"authorization": "Bearer TOKEN"}])
 def test_either_header_may_carry_the_token(server: EmbeddedServer, headers: dict[str, str]) -> None:
     sent = {name: value.replace("TOKEN", server.token) for name, value in headers.items()}
-    assert httpx2.post(f"{server.url}/v1/messages", json=MESSAGE, headers=sent).status_code == 200
-    assert httpx2.post(f"{server.url}/v1/messages", json=MESSAGE).status_code == 401
+    assert httpx2.post(f"{server.url}/v1/messages", json=MESSAGE, headers=sent, timeout=PATIENCE).status_code == 200
+    assert httpx2.post(f"{server.url}/v1/messages", json=MESSAGE, timeout=PATIENCE).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_a_foreign_host_or_origin_is_forbidden_even_with_the_token(
 
 def test_a_preflight_is_not_answered_with_permission(server: EmbeddedServer) -> None:
     headers = {"origin": server.url, "access-control-request-method": "POST"}
-    reply = httpx2.request("OPTIONS", f"{server.url}/v1/messages", headers=headers)
+    reply = httpx2.request("OPTIONS", f"{server.url}/v1/messages", headers=headers, timeout=PATIENCE)
     assert reply.status_code == 401
     assert not [name for name in reply.headers if name.startswith("access-control")]
 
@@ -142,7 +143,8 @@ def test_a_body_that_is_too_large_is_refused_announced_or_not() -> None:
 
 def test_other_paths_and_methods_are_not_found(server: EmbeddedServer) -> None:
     assert post(server, "/v1/complete").json()["error"]["type"] == "not_found_error"
-    assert httpx2.get(f"{server.url}/v1/messages", headers={"x-api-key": server.token}).status_code == 404
+    headers = {"x-api-key": server.token}
+    assert httpx2.get(f"{server.url}/v1/messages", headers=headers, timeout=PATIENCE).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.core.messages import Request, Tool, system, user
 from tokmagic.core.tokens import count_request
 from tokmagic.server import EmbeddedServer
@@ -140,7 +141,7 @@ def test_every_reply_carries_its_request_id(claude_sdk: anthropic.Anthropic, ope
 
 def test_a_stream_pings_and_every_event_is_named_after_its_type(server: EmbeddedServer) -> None:
     headers = {"x-api-key": server.token}
-    raw = httpx2.post(f"{server.url}/v1/messages", json=asked(stream=True), headers=headers)
+    raw = httpx2.post(f"{server.url}/v1/messages", json=asked(stream=True), headers=headers, timeout=PATIENCE)
     assert raw.headers["content-type"].startswith("text/event-stream")
     assert "event: ping" in raw.text
     assert raw.text.startswith("event: message_start\n")

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.server import start_server
 from tokmagic.server.waiting import with_signs
 from tokmagic.tokenizers import counter
@@ -26,14 +27,17 @@ def test_signs_of_life_come_while_the_engine_is_silent_and_the_client_may_go_the
     path: str, endless: Any, limited_claude: Any, limited_gpt: Any, limited_chat: Any
 ) -> None:
     models = [limited_claude(), limited_gpt(), limited_chat()]
-    with start_server(models, counter, engine=endless, keep_alive=0.001) as server, httpx2.Client() as client:
+    with (
+        start_server(models, counter, engine=endless, keep_alive=0.001) as server,
+        httpx2.Client(timeout=PATIENCE) as client,
+    ):
         body, headers = {**BODIES[path], "stream": True}, {"x-api-key": server.token}
         with client.stream("POST", server.url + path, json=body, headers=headers) as reply:
             seen, chunks = b"", reply.iter_raw()
             while seen.partition(b"three")[2].count(b"\n\n") < 10:
                 seen += next(chunks)
             assert not endless.ended.is_set()
-        assert endless.ended.wait(10)
+        assert endless.ended.wait(PATIENCE)
     signs = set(seen.partition(b"three")[2].split(b"\n\n")[1:-1])
     assert signs <= {b": keep-alive", b'event: ping\ndata: {"type":"ping"}'}
 
