@@ -36,7 +36,7 @@ from tokmagic.core.replies import Cut
 from tokmagic.core.toolcalls import as_json, not_run
 from tokmagic.functions import BadArguments, Function
 from tokmagic.holding import Here, Holdings
-from tokmagic.results import ToolError, parts_of, shortened
+from tokmagic.results import parts_of, shortened, told_by
 
 log = logging.getLogger("tokmagic")
 
@@ -108,16 +108,11 @@ class Toolbox:
         try:
             value = await self._value(self.functions[call.name], call.arguments, here)
             result = ToolResult(call.id, parts_of(value))
-        except ToolError as error:
-            log.info("the tool %s refused a call", call.name)
-            told = tuple(part for content in error.args for part in parts_of(content))
-            result = ToolResult(call.id, told, is_error=True)
         except BadArguments as error:
             log.warning("the tool %s was called with arguments that do not fit", call.name, exc_info=True)
             result = _failed(call, str(error))
-        except Exception as error:
-            log.exception("the tool %s failed", call.name)
-            result = _failed(call, f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - told to the model, and to the log
+            result = _raised(call, error)
         return await self._shortened(result)
 
     async def _value(self, function: Function, arguments: str, here: Here) -> Any:
@@ -233,6 +228,15 @@ def _there(here: Here, allowance: Allowance, act: Callable[[], Any]) -> Awaitabl
 def _inside(allowance: Allowance, act: Callable[[], Any]) -> Any:
     with inside(allowance):
         return act()
+
+
+def _raised(call: ToolCall, error: Exception) -> ToolResult:
+    told = told_by(error)
+    if told is None:
+        log.error("the tool %s failed", call.name, exc_info=error)
+        return _failed(call, f"{type(error).__name__}: {error}")
+    log.info("the tool %s refused a call", call.name)
+    return ToolResult(call.id, told, is_error=True)
 
 
 def _failed(call: ToolCall, text: str) -> ToolResult:

@@ -1,8 +1,8 @@
 """A Python function as a tool: described by its signature and docstring, called with the arguments a model wrote.
 
 The arguments are checked against the signature before the function runs, so it gets the types it names. An object may
-describe itself instead, as the tools of an MCP server do; it gets the arguments as they are. pydantic and the docstring
-parser, which come with the SDKs, load with the first function.
+describe itself instead, as the tools of an MCP server and of the Anthropic SDK do; it gets the arguments as they are.
+pydantic and the docstring parser, which come with the SDKs, load with the first function.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ _UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL,
 
 
 class ToolObject(Protocol):
-    """A tool that describes itself: it also has ``name``, ``description`` and ``input_schema`` (or ``inputSchema``)."""
+    """A tool that describes itself: it also has ``name``, ``description`` and ``input_schema`` (or ``inputSchema``).
+
+    Where a Messages service knows it by itself, such as its memory, it has ``to_dict`` instead, which says what the
+    service calls it. One that is a context manager is entered before its first call, and left when its run is.
+    """
 
     def call(self, arguments: dict[str, Any], /) -> Any:
         """Run it; it checks its arguments itself."""
@@ -165,6 +169,8 @@ def as_function(given: Callable[..., Any] | ToolObject) -> Function:
 
 
 def _self_described(given: Any) -> Function:
+    if native := _native(given):
+        return SelfDescribed(Tool(native["name"], native=native), inspect.iscoroutinefunction(given.call), given)
     name, schema = getattr(given, "name", None), _schema_of(given)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(schema, Mapping):
         raise ConfigurationError(
@@ -172,6 +178,14 @@ def _self_described(given: Any) -> Function:
         )
     tool = Tool(name, getattr(given, "description", None) or "", schema)
     return SelfDescribed(tool, inspect.iscoroutinefunction(given.call), given)
+
+
+def _native(given: Any) -> Mapping[str, Any]:
+    """What a service calls it that knows it by itself; empty if none does."""
+    said = given.to_dict() if callable(getattr(given, "to_dict", None)) else None
+    if not isinstance(said, Mapping) or said.get("type", "custom") == "custom" or "input_schema" in said:
+        return {}
+    return said if isinstance(said.get("name"), str) else {}
 
 
 def _schema_of(given: Any) -> Any:

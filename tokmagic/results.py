@@ -6,7 +6,9 @@ back, to be shown to people.
 
 from __future__ import annotations
 
+import sys
 from base64 import b64decode
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,8 +28,9 @@ def parts_of(value: Any) -> tuple[Text | Image, ...]:
 
     Args:
         value: text is taken as it is, and so are ``Text`` and ``Image``; bytes of an image, and what draws itself as
-            PNG, become images; None is nothing; a list that holds an image is taken item by item; what an MCP server
-            returned is its content; all else is JSON.
+            PNG, become images; None is nothing; a list that holds an image is taken item by item, and so is one of
+            texts and images in the words of the Messages protocol; what an MCP server returned is its content; all
+            else is JSON.
 
     Raises:
         ToolError: an MCP server returned an error.
@@ -38,11 +41,39 @@ def parts_of(value: Any) -> tuple[Text | Image, ...]:
         return (Text(value) if isinstance(value, str) else value,)
     if image := _drawn(value):
         return (image,)
-    if isinstance(value, list | tuple) and any(isinstance(item, Text | Image) or _drawn(item) for item in value):
-        return tuple(part for item in value for part in parts_of(item))
+    if isinstance(value, list | tuple) and (parts := _listed(value)):
+        return parts
     if _named(value, "isError", "is_error") is not None and isinstance(getattr(value, "content", None), list):
         return _returned(value)
     return (Text(_as_json(value)),)
+
+
+def _listed(items: Sequence[Any]) -> tuple[Text | Image, ...]:
+    """The items, where one of them is an image or all are blocks; else nothing."""
+    if any(isinstance(item, Text | Image) or _drawn(item) for item in items):
+        return tuple(part for item in items for part in parts_of(item))
+    blocks = [_block(item) for item in items]
+    return tuple(block for block in blocks if block is not None) if all(blocks) else ()
+
+
+def told_by(error: Exception) -> tuple[Text | Image, ...] | None:
+    """What an error is to tell the model; None of one that was not raised for that."""
+    if isinstance(error, ToolError):
+        return tuple(part for content in error.args for part in parts_of(content))
+    sdk = sys.modules.get("anthropic.lib.tools")
+    return parts_of(error.content) if sdk is not None and isinstance(error, sdk.ToolError) else None
+
+
+def _block(item: object) -> Text | Image | None:
+    """A text or an image as the tools of the Anthropic SDK return it, if it is that and no more."""
+    match item:
+        case {"type": "text", "text": str(text), **more} if more.keys() <= {"cache_control", "citations"}:
+            return Text(text)
+        case {"type": "image", "source": {"type": "base64", "media_type": str(media_type), "data": str(data)}}:
+            return Image(media_type, b64decode(data))
+        case {"type": "image", "source": {"type": "url", "url": str(url)}}:
+            return Image(url=url)
+    return None
 
 
 def _returned(result: Any) -> tuple[Text | Image, ...]:

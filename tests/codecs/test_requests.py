@@ -15,6 +15,7 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from pydantic import TypeAdapter, ValidationError
 
 from tokmagic.codecs import WireError
+from tokmagic.codecs.anthropic_requests import NATIVE_TOOLS
 from tokmagic.codecs.registry import CODECS
 from tokmagic.core.messages import (
     Compaction,
@@ -52,6 +53,22 @@ def request(*messages: Message, **fields: Any) -> Request:
 
 def messages_of(*messages: Message) -> Any:
     return MESSAGES.encode_request(request(*messages))["messages"]
+
+@pytest.mark.parametrize(("kind", "name"), NATIVE_TOOLS.items())
+def test_a_tool_that_the_service_knows_is_sent_in_its_own_words(kind: str, name: str) -> None:
+    said = request(user("Look."), tools=(Tool(name, native={"type": kind, "name": name}), TOOL), stream=False)
+    body = MESSAGES.encode_request(said)
+    MESSAGES_TYPE.validate_python(body)
+    assert body["tools"][0] == {"type": kind, "name": name}
+    assert MESSAGES.decode_request(body).tools == said.tools
+
+
+@pytest.mark.parametrize(("kind", "name"), [("memory_20250818", "diary"), ("telescope_20260101", "telescope")])
+def test_a_tool_that_the_service_does_not_know_is_refused(kind: str, name: str) -> None:
+    body = MESSAGES.encode_request(request(user("Look."), tools=(Tool(name, native={"type": kind, "name": name}),)))
+    with pytest.raises(WireError, match=r"should be 'memory'|does not match any"):
+        MESSAGES.decode_request(body)
+
 
 
 def chat_of(*messages: Message) -> Any:

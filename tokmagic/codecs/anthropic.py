@@ -153,5 +153,7 @@ def _thinking(asked: Reasoned, max_tokens: int) -> Json:
 
 
 def _encode_tool(tool: Tool) -> Json:
+    if tool.native:
+        return dict(tool.native)
     described = {"description": tool.description} if tool.description else {}
     return {"name": tool.name, **described, "input_schema": {"type": "object", **tool.schema}}

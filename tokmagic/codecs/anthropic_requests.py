@@ -42,6 +42,14 @@ _KEPT = frozenset(
 )  # fmt: skip
 _IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+#: Tools that the service describes to the model itself and the caller runs: their types, and the names they go by.
+NATIVE_TOOLS: Mapping[str, str] = {
+    "memory_20250818": "memory",
+    "bash_20250124": "bash",
+    "text_editor_20250124": "str_replace_editor",
+    "text_editor_20250429": "str_replace_based_edit_tool",
+    "text_editor_20250728": "str_replace_based_edit_tool",
+}
 
 
 def decode_request(body: Mapping[str, Any]) -> Request:
@@ -234,12 +242,28 @@ def _stop(node: Node | None) -> Iterable[str]:
 def _tools(node: Node | None) -> Iterable[Tool]:
     names: set[str] = set()
     for item in node.items() if node is not None else ():
-        name, description, schema = item.field("name"), item.optional("description"), item.field("input_schema")
+        name, kind = item.field("name"), item.optional("type")
         if not _TOOL_NAME.fullmatch(name.text()):
             name.refuse("String should match pattern '^[a-zA-Z0-9_-]{1,128}$'")
         if name.text() in names:
             raise MESSAGES.invalid(("tools",), "Tool names must be unique.")
-        if schema.field("type").text() != "object":
-            schema.field("type").refuse("Input should be 'object'")
         names.add(name.text())
-        yield Tool(name.text(), description.text() if description is not None else "", dict(schema.fields()))
+        yield _tool(item) if kind is None or kind.text() == "custom" else _known_tool(item)
+
+
+def _tool(item: Node) -> Tool:
+    description, schema = item.optional("description"), item.field("input_schema")
+    if schema.field("type").text() != "object":
+        schema.field("type").refuse("Input should be 'object'")
+    return Tool(item.field("name").text(), description.text() if description is not None else "", dict(schema.fields()))
+
+
+def _known_tool(item: Node) -> Tool:
+    """One that the service describes to the model itself, under a name of its own."""
+    kind, name = item.field("type"), item.field("name")
+    if kind.text() not in NATIVE_TOOLS:
+        kind.refuse(f"Input tag '{kind.text()}' found using 'type' does not match any of the expected tags")
+    if name.text() != NATIVE_TOOLS[kind.text()]:
+        name.refuse(f"Input should be '{NATIVE_TOOLS[kind.text()]}'")
+    native = {field: value for field, value in item.fields().items() if field != "cache_control"}
+    return Tool(name.text(), native=native)

@@ -118,7 +118,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function offered to the model; ``schema`` is the JSON schema of its arguments."""
+    """A function offered to the model; ``schema`` is the JSON schema of its arguments.
+
+    A Messages service knows some tools by itself: then ``native`` is what it calls them, and is sent as it is.
+    """
 
     name: str
     description: str = ""
@@ -133,6 +136,7 @@ class Extras:
     query: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     body: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
+    native: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 @dataclass(frozen=True, slots=True)
 class CompactAt:

@@ -140,6 +140,7 @@ def doubtful(
 def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_tokens: int) -> Request:
     room, asked = input_room(model, wishes, max_tokens), wishes.compacting
     request = Request(
+    _require_known(model, wishes)
         model=model.id,
         messages=messages,
         max_tokens=max_tokens,
@@ -157,6 +158,15 @@ def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_to
 
 
 def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
+def _require_known(model: Model, wishes: Wishes) -> None:
+    native = [tool.name for tool in wishes.tools if tool.native]
+    if native and model.protocol != "messages":
+        raise ConfigurationError(
+            f"{model.name} does not know the tool {native[0]}, as only Messages services do: ask a model of one, or "
+            "give a function instead."
+        )
+
+
     switched = extended_output(model)
     headers = with_beta(wishes.extras.headers, switched.beta)
     extras = replace(wishes.extras, headers=headers)

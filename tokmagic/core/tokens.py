@@ -100,7 +100,7 @@ def count_request(messages: Iterable[Message], tools: Iterable[Tool], counter: C
 def bound_request(messages: Iterable[Message], tools: Iterable[Tool], counter: Counter) -> int:
     """Tokens the request surely does not exceed: for an estimated tokenizer, its bytes and generous surroundings."""
     bound = REPLY_PRIMING + sum(_message_bound(message, counter) for message in messages)
-    schemas = [counter.bound(_as_json(tool)) + MOST_PER_PART for tool in tools]
+    schemas = [UNBOUNDED if tool.native else counter.bound(_as_json(tool)) + MOST_PER_PART for tool in tools]
     return bound + sum(schemas) + (MOST_FOR_TOOL_USE if schemas else 0)
 
 
@@ -181,4 +181,4 @@ def _part_bound(part: Part, counter: Counter) -> int:
 
 def _as_json(tool: Tool) -> str:
     description = {"name": tool.name, "description": tool.description, "parameters": dict(tool.schema)}
-    return json.dumps(description, ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(dict(tool.native) or description, ensure_ascii=False, separators=(",", ":"))
