@@ -51,9 +51,6 @@ def request(*messages: Message, **fields: Any) -> Request:
     return Request(model="m", messages=messages, max_tokens=16, **fields)
 
 
-def messages_of(*messages: Message) -> Any:
-    return MESSAGES.encode_request(request(*messages))["messages"]
-
 @pytest.mark.parametrize(("kind", "name"), NATIVE_TOOLS.items())
 def test_a_tool_that_the_service_knows_is_sent_in_its_own_words(kind: str, name: str) -> None:
     said = request(user("Look."), tools=(Tool(name, native={"type": kind, "name": name}), TOOL), stream=False)
@@ -69,6 +66,9 @@ def test_a_tool_that_the_service_does_not_know_is_refused(kind: str, name: str) 
     with pytest.raises(WireError, match=r"should be 'memory'|does not match any"):
         MESSAGES.decode_request(body)
 
+
+def messages_of(*messages: Message) -> Any:
+    return MESSAGES.encode_request(request(*messages))["messages"]
 
 
 def chat_of(*messages: Message) -> Any:

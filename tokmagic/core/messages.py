@@ -126,6 +126,7 @@ class Tool:
     name: str
     description: str = ""
     schema: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
+    native: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,6 @@ class Extras:
     query: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
     body: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
-    native: Mapping[str, Any] = field(default_factory=lambda: NOTHING)
 
 @dataclass(frozen=True, slots=True)
 class CompactAt:

@@ -139,8 +139,8 @@ def doubtful(
 
 def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_tokens: int) -> Request:
     room, asked = input_room(model, wishes, max_tokens), wishes.compacting
-    request = Request(
     _require_known(model, wishes)
+    request = Request(
         model=model.id,
         messages=messages,
         max_tokens=max_tokens,
@@ -157,7 +157,6 @@ def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_to
     return replace(request, extras=replace(request.extras, headers=headers))
 
 
-def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
 def _require_known(model: Model, wishes: Wishes) -> None:
     native = [tool.name for tool in wishes.tools if tool.native]
     if native and model.protocol != "messages":
@@ -167,6 +166,7 @@ def _require_known(model: Model, wishes: Wishes) -> None:
         )
 
 
+def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
     switched = extended_output(model)
     headers = with_beta(wishes.extras.headers, switched.beta)
     extras = replace(wishes.extras, headers=headers)
