@@ -14,6 +14,7 @@ import httpx2
 import openai
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic import catalog, tokenizers
 from tokmagic.cli import main
 from tokmagic.server import start_server
@@ -34,7 +35,7 @@ def serving(*arguments):
 
 def ended(process, number):
     process.send_signal(number)
-    _, err = process.communicate(timeout=20)
+    _, err = process.communicate(timeout=PATIENCE)
     return process.returncode, err
 
 
@@ -47,7 +48,7 @@ def test_it_answers_both_sdks_as_soon_as_it_says_where_and_ends_cleanly():
         assert reply.content
         assert ended(process, signal.SIGINT) == (0, "")
     with pytest.raises(httpx2.ConnectError):
-        httpx2.get(url)
+        httpx2.get(url, timeout=PATIENCE)
 
 
 def test_a_running_answer_does_not_hold_it_up():
@@ -65,11 +66,13 @@ def test_ctrl_c_while_it_is_waited_for_ends_its_work_before_it_is_closed():
     closed, closed_first = threading.Event(), []
     terms = replace(USUAL_TERMS, ended=lambda: closed_first.append(closed.wait(0.3)))
     server = start_server(catalog.demo_models().values(), tokenizers.counter, terms=terms)
-    interrupt = threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
-    with server:
-        interrupt.start()
-        with pytest.raises(KeyboardInterrupt):
-            server.wait()
+
+    def interrupted():
+        threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        server.wait()
+
+    with server, pytest.raises(KeyboardInterrupt):
+        interrupted()
     closed.set()
     assert closed_first == [False]
 
@@ -79,7 +82,7 @@ def test_its_faults_come_from_a_file(tmp_path):
     plan.write_text('[[fault]]\nkind = "refuse"\nstatus = 529\n')
     body = {"model": "claude", "max_tokens": 20, "messages": [{"role": "user", "content": "Hi"}]}
     with serving("--faults", str(plan)) as (url, token, _):
-        reply = httpx2.post(f"{url}/v1/messages", json=body, headers={"x-api-key": token})
+        reply = httpx2.post(f"{url}/v1/messages", json=body, headers={"x-api-key": token}, timeout=PATIENCE)
     assert (reply.status_code, reply.json()["error"]["type"]) == (529, "overloaded_error")
 
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, LedgerError
 from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
 from tokmagic.ledgers.sqlite import SQLiteLedger
@@ -117,11 +118,11 @@ def test_an_interrupt_while_the_server_starts_waits_for_nothing(make_parts, monk
 
     def never_ready(*args, **options):
         begun.set()
-        late.extend([True] * (not release.wait(5)))
+        late.extend([True] * (not release.wait(PATIENCE)))
         raise ConfigurationError("started too late")
 
     monkeypatch.setattr("tokmagic.server.start_server", never_ready)
-    threading.Thread(target=lambda: begun.wait(20) and interrupt_self()).start()
+    threading.Thread(target=lambda: begun.wait(PATIENCE) and interrupt_self()).start()
     with pytest.raises(Interrupted, match="before anything was sent"):
         Client("demo/claude", parts=parts).send(PROMPT)
     assert not late
@@ -215,7 +216,7 @@ def test_a_process_that_ends_settles_its_running_call_and_does_not_hang(tmp_path
     )
     env = {**os.environ, "TOKMAGIC_HOME": str(tmp_path), "TOKMAGIC_DEMO_PACE": "50"}
     done = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert "TextDelta" in done.stdout
     assert done.stderr == ""

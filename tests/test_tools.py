@@ -13,6 +13,7 @@ from typing import get_args
 
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.catalog import demo_models
 from tokmagic.client import AsyncClient
 from tokmagic.codecs.registry import CODECS
@@ -195,7 +196,7 @@ def test_a_synchronous_tool_does_not_hold_up_the_loop_of_an_asynchronous_client(
     release = threading.Event()
 
     def waits() -> str:
-        return "freed" if release.wait(30) else "stuck"
+        return "freed" if release.wait(PATIENCE) else "stuck"
 
     async def go():
         run = AsyncClient("demo/claude", parts=parts).run_tools("Go.", tools=[waits])
@@ -683,7 +684,7 @@ def test_a_whole_run_that_a_limit_ends_counts_the_calls_that_were_made(parts):
 def test_an_interrupted_tool_ends_the_run_with_a_reply_that_says_so(scripted):
     def hangs() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(30)
+        threading.Event().wait(PATIENCE)
 
     parts = scripted(calls(("hangs", "{}"), text="I look."), said())
     run = Client("demo/claude", parts=parts).run_tools("Go.", tools=[hangs])
@@ -698,7 +699,7 @@ def test_an_interrupted_tool_ends_the_run_with_a_reply_that_says_so(scripted):
 def test_what_ran_before_an_interrupt_stays_in_the_thread_and_the_rest_is_told_not_to_have_run(scripted):
     def hangs() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(30)
+        threading.Event().wait(PATIENCE)
 
     thread = Conversation("talk")
     parts = scripted(calls(("add", '{"a":1,"b":1}'), ("hangs", "{}"), ("add", '{"a":2,"b":2}')), said())
@@ -715,7 +716,7 @@ def test_what_ran_before_an_interrupt_stays_in_the_thread_and_the_rest_is_told_n
 def test_an_interrupt_of_a_whole_run_keeps_what_was_paid(scripted):
     def hangs() -> None:
         os.kill(os.getpid(), signal.SIGINT)
-        threading.Event().wait(30)
+        threading.Event().wait(PATIENCE)
 
     def watched(stream):
         with stream as events:
@@ -733,7 +734,10 @@ def test_an_interrupt_of_a_whole_run_keeps_what_was_paid(scripted):
 def test_a_cancelled_run_ends_its_asynchronous_tools(scripted, runner):
     ended = []
 
+    begun = asyncio.Event()
+
     async def hangs() -> None:
+        begun.set()
         try:
             await asyncio.Event().wait()
         finally:
@@ -743,10 +747,7 @@ def test_a_cancelled_run_ends_its_asynchronous_tools(scripted, runner):
         task = asyncio.ensure_future(
             AsyncClient("demo/claude", parts=parts).run_tools("Go.", tools=[hangs]).until_done()
         )
-        while not parts.requests:
-            await asyncio.sleep(0)
-        for _ in range(50):
-            await asyncio.sleep(0.001)
+        await begun.wait()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.corridor.hands import MOST, Hands, hands
 from tokmagic.corridor.shield import to_the_end
 
@@ -19,7 +20,7 @@ def ended(act, fleet):
     """What it did in one of the threads, after it has."""
     found, done = [], threading.Event()
     fleet.do(lambda: found.append(act()), done.set)
-    assert done.wait(10)
+    assert done.wait(PATIENCE)
     return found[0]
 
 
@@ -33,12 +34,12 @@ def test_there_are_never_more_threads_than_there_may_be_and_all_work_is_done():
 
     def act():
         busy.add(threading.get_ident())
-        hold.wait(10)
+        hold.wait(PATIENCE)
 
     for _ in range(3 * MOST):
         fleet.do(act, done.release)
     hold.set()
-    assert all(done.acquire(timeout=10) for _ in range(3 * MOST))
+    assert all(done.acquire(timeout=PATIENCE) for _ in range(3 * MOST))
     assert len(busy) <= MOST
 
 
@@ -63,7 +64,7 @@ def test_the_loop_goes_on_while_the_book_is_asked(run):
     async def walk():
         loop, free = asyncio.get_running_loop(), threading.Event()
         loop.call_later(0.001, free.set)
-        return await to_the_end(free.wait, 10)
+        return await to_the_end(free.wait, PATIENCE)
 
     assert run(walk())
 
@@ -74,15 +75,15 @@ def test_a_cancelled_caller_ends_its_work_first_and_is_cancelled_then(run):
 
         def act():
             begun.set()
-            free.wait(10)
+            free.wait(PATIENCE)
             return "done"
 
         async def ask():
             told.append(await to_the_end(act))
-            await asyncio.sleep(10)
+            await asyncio.sleep(PATIENCE)
 
         task = asyncio.create_task(ask())
-        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.to_thread(begun.wait, PATIENCE)
         for _ in range(3):
             task.cancel()
             await asyncio.sleep(0)

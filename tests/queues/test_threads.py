@@ -7,9 +7,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic.queues.bells import LoopBell, ThreadBell
 from tokmagic.queues.gate import FEW, Gate
 from tokmagic.queues.turns import Turns
@@ -44,19 +46,19 @@ def started(act: Callable[[], object], count: int) -> list[threading.Thread]:
 
 
 def test_threads_pass_the_gate_few_at_a_time_until_a_reply_opens_it() -> None:
-    gate, asleep, inside = Gate(), threading.Semaphore(0), list[ThreadBell]()
-    threads = started(lambda: inside.append(through(gate, Counted(asleep))), FEW + 5)
+    gate, asleep, inside = Gate(), threading.Semaphore(0), SimpleQueue[ThreadBell]()
+    started(lambda: inside.put(through(gate, Counted(asleep))), FEW + 5)
     for _ in range(5):
-        assert asleep.acquire(timeout=10)
-    assert len(inside) == FEW
-    gate.leave(inside[0])
-    while len(inside) < FEW + 1:
-        assert asleep.acquire(timeout=10)
+        assert asleep.acquire(timeout=PATIENCE)
+    first = [inside.get(timeout=PATIENCE) for _ in range(FEW)]
+    assert inside.empty()
+    gate.leave(first[0])
+    inside.get(timeout=PATIENCE)
     assert gate.narrow
+    assert inside.empty()
     gate.open()
-    for thread in threads:
-        thread.join(10)
-    assert len(inside) == FEW + 5
+    for _ in range(4):
+        inside.get(timeout=PATIENCE)
 
 
 def test_a_task_at_the_gate_is_woken_by_a_thread_that_leaves_it(runner: asyncio.Runner) -> None:
@@ -72,7 +74,7 @@ def test_a_task_at_the_gate_is_woken_by_a_thread_that_leaves_it(runner: asyncio.
         while not gate._waiting:
             await asyncio.sleep(0)
         started(lambda: gate.leave(thread), 1)
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, PATIENCE)
 
     runner.run(main())
     assert not gate.narrow
@@ -112,10 +114,10 @@ def test_the_first_thread_in_line_is_woken_and_then_the_next() -> None:
         turns.join(bell)
     threads = [started(lambda number=number: wait(number), 1)[0] for number in range(3)]  # type: ignore[misc]
     for _ in bells:
-        assert asleep.acquire(timeout=10)
+        assert asleep.acquire(timeout=PATIENCE)
     turns.wake()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert woken == [0, 1, 2]
     assert turns.first is None
 
