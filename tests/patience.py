@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 #: In seconds.
-PATIENCE = 60.0
+PATIENCE = 120.0

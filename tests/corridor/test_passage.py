@@ -7,12 +7,16 @@ from dataclasses import replace
 
 import pytest
 
+from tests.endless import Endless
+from tests.patience import PATIENCE
+from tokmagic import catalog, tokenizers
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import BudgetExceeded, LedgerError
 from tokmagic.core.events import Completed, Notice
 from tokmagic.core.replies import Reply
 from tokmagic.parts import Parts
 from tokmagic.queues.gate import FEW
+from tokmagic.server import start_server
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
 
@@ -198,14 +202,18 @@ def test_a_call_that_cannot_be_settled_fails_and_stays_held(watched, run):
 
 
 def test_an_unstreamed_call_that_is_stopped_is_booked_at_its_ceiling(make_parts, run):
-    parts = make_parts(pace=20.0, kind=Unpaced)
+    engine = Endless()
 
-    async def brief():
-        async with asyncio.timeout(0.3):
-            await AsyncClient("demo/claude", parts=parts).send(PROMPT * 20, stream=False)
+    async def stop_when_it_was_heard():
+        task = asyncio.create_task(AsyncClient("demo/claude", parts=parts).send(PROMPT, stream=False))
+        await asyncio.to_thread(engine.begun.wait, PATIENCE)
+        task.cancel()
+        await task
 
-    with pytest.raises(TimeoutError):
-        run(brief())
+    with start_server(catalog.demo_models().values(), tokenizers.counter, engine=engine) as server:
+        parts = make_parts(server=server, kind=Unpaced)
+        with pytest.raises(asyncio.CancelledError):
+            run(stop_when_it_was_heard())
     (entry,) = parts.ledger.entries()
     assert (entry.state, entry.nanousd) == ("unsettled", entry.charge.ceiling.nanousd)
     assert "in one piece" in entry.error

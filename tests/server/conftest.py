@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -12,13 +10,11 @@ import anthropic
 import openai
 import pytest
 
+from tests.endless import Endless
 from tests.patience import PATIENCE
-from tokmagic.core.counters import Counter
-from tokmagic.core.messages import Request
 from tokmagic.core.models import Model
 from tokmagic.core.words import parse_limit
 from tokmagic.server import EmbeddedServer, start_server
-from tokmagic.server.engine import Piece
 from tokmagic.tokenizers import counter
 
 O200K = "o200k_base"
@@ -97,22 +93,8 @@ def limited_gpt() -> Callable[..., Model]:
     return gpt
 
 
-class Endless:
-    """An engine that writes three tokens, then waits for ever.
-
-    ``begun`` is set when it was asked, ``ended`` when its generator is closed.
-    """
-
-    def __init__(self) -> None:
-        self.begun, self.ended = threading.Event(), threading.Event()
-
-    async def generate(self, request: Request, counter: Counter) -> AsyncGenerator[Sequence[Piece]]:
-        self.begun.set()
-        try:
-            yield [Piece("one ", 1), Piece("two ", 1), Piece("three", 1)]
-            await asyncio.Event().wait()
-        finally:
-            self.ended.set()
+class Leaving(Endless):
+    """The same, with a client that does not wait for its end."""
 
     @contextmanager
     def asked_by_one_who_goes(self, server: EmbeddedServer, path: str, body: object) -> Iterator[HTTPConnection]:
@@ -126,5 +108,5 @@ class Endless:
 
 
 @pytest.fixture
-def endless() -> Endless:
-    return Endless()
+def endless() -> Leaving:
+    return Leaving()
