@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sse import SSEDecoder
 from tokmagic.core.errors import AuthenticationFailed, MalformedReply, Overloaded, QuotaExceeded, StreamBroken
+from tokmagic.core.events import Finished
 from tokmagic.core.messages import Compaction, Message, Reasoning, Request, Text, ToolCall, user
 from tokmagic.core.replies import Answer
 from tokmagic.core.usage import Usage
@@ -27,12 +28,23 @@ COUNTS = st.integers(0, 10**7)
 STATED = st.builds(Usage, st.integers(10**8, 10**9), COUNTS, COUNTS, st.just(0), st.integers(10**7, 10**8), COUNTS)
 
 
-@given(text=TEXTS, usage=st.none() | STATED, reason=REASONS, thought=TEXTS)
-def test_an_answer_survives_the_wire(text: str, usage: Usage | None, reason: Any, thought: str) -> None:
+@given(text=TEXTS, usage=st.none() | STATED, reason=REASONS, thought=TEXTS, heard=COUNTS)
+def test_an_answer_survives_the_wire(text: str, usage: Usage | None, reason: Any, thought: str, heard: int) -> None:
     signed = Answer((Reasoning(thought, "sig"), Text(text), *CALLS), usage, reason, "m", "id")
     assert MESSAGES.decode_answer(MESSAGES.encode_answer(signed)) == signed
-    shown = Answer((Reasoning(thought), Text(text), *CALLS), usage, reason, "m", "id")
+    shown = Answer(
+        (Reasoning(thought), Text(text), *CALLS), usage, reason, "m", "id", heard_tokens=heard if usage else 0
+    )
     assert CHAT.decode_answer(CHAT.encode_answer(shown)) == shown
+
+
+@given(heard=COUNTS)
+def test_what_was_heard_is_stated_at_the_end_of_a_stream(heard: int) -> None:
+    answer = Answer((Text("Hm."),), Usage(10**8, output_tokens=2), "end", "m", "id", heard_tokens=heard)
+    encoder, decoder = CHAT.encoder("id", "m", 1), CHAT.decoder()
+    wire = encoder.start(Usage(10**8)) + encoder.text("Hm.") + encoder.finish(answer)
+    events = [event for kind, data in SSEDecoder().feed(wire) for event in decoder.feed(kind, data)]
+    assert events[-1] == Finished(answer)
 
 
 @given(text=TEXTS, usage=STATED, reason=REASONS)

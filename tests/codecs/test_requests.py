@@ -18,6 +18,9 @@ from tokmagic.codecs import WireError
 from tokmagic.codecs.anthropic_requests import NATIVE_TOOLS
 from tokmagic.codecs.registry import CODECS
 from tokmagic.core.messages import (
+    MP3,
+    WAV,
+    Audio,
     Compaction,
     Extras,
     Image,
@@ -123,6 +126,15 @@ def test_a_request_is_what_the_sdks_types_ask_for(sent: Request) -> None:
     whole = replace(sent, stream=False, temperature=None)
     read_out(MESSAGES_TYPE.validate_python(MESSAGES.encode_request(whole)))
     read_out(CHAT_TYPE.validate_python(CHAT.encode_request(whole)))
+
+
+def test_a_sound_is_what_the_sdks_types_ask_for() -> None:
+    for media_type in (WAV, MP3):
+        body = CHAT.encode_request(request(user("What is said?", Audio(b"RIFF", media_type)), stream=False))
+        read_out(CHAT_TYPE.validate_python(body))
+        body["messages"][0]["content"][0]["input_audio"]["format"] = "flac"
+        with pytest.raises(ValidationError):
+            read_out(CHAT_TYPE.validate_python(body))
 
 
 def test_the_sdks_types_would_notice_a_wrong_block() -> None:
@@ -328,6 +340,11 @@ ANSWER = {"role": "tool", "tool_call_id": "t1", "content": "x"}
 HI = {"role": "user", "content": "Hi"}
 
 
+def heard(**sound: str) -> dict[str, Any]:
+    """The messages of a request with a sound of these fields."""
+    return {"messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": sound}]}]}
+
+
 @pytest.mark.parametrize(
     ("change", "param", "code"),
     [
@@ -349,10 +366,13 @@ HI = {"role": "user", "content": "Hi"}
         ({"messages": [HI, ASKED, HI]}, "messages", None),
         ({"messages": [HI, ASKED, ANSWER, ANSWER]}, "messages[3]", "invalid_value"),
         (
-            {"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]},
+            {"messages": [{"role": "user", "content": [{"type": "input_video"}]}]},
             "messages[0].content[0].type",
             "invalid_value",
         ),
+        (heard(data="UklG"), "messages[0].content[0].input_audio.format", "missing_required_parameter"),
+        (heard(data="UklG", format="flac"), "messages[0].content[0].input_audio.format", "invalid_value"),
+        (heard(data="no base64", format="wav"), "messages[0].content[0].input_audio.data", "invalid_value"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x,y"}}]}]},
             "messages[0].content[0].image_url.url",

@@ -95,6 +95,7 @@ def _demo_model(id: str, row: Mapping[str, Any]) -> Model:
         cache_read=nanousd(row["cache_read"]),
         cache_write=nanousd(row["cache_write"]),
         cache_write_1h=nanousd(row["cache_write"]),
+        audio=nanousd(row["input"]),
     )
     return Model(
         provider=DEMO.name,
@@ -105,6 +106,7 @@ def _demo_model(id: str, row: Mapping[str, Any]) -> Model:
         tokenizer=row["tokenizer"],
         price=Price(((0, rates),), source="play money", play=True, served={SERVED: ((0, _half(rates)),)}),
         compacts=row.get("compacts", False),
+        compacts_by_itself=row.get("compacts_by_itself", False),
         rates=tuple(parse_limit(f"{words} for {DEMO.name}/{id}", source="provider") for words in row["rates"]),
     )
 

@@ -1,7 +1,8 @@
 """Prices and windows from genai-prices, bundled with that package and read offline, as core values.
 
 genai-prices states dollars per million tokens and lets dearer tiers start *above* a number of input tokens; ours start
-*at* one more. Where it knows no price for a cache, tokens there cost what input costs.
+*at* one more. Where it knows no price for a cache, tokens there cost what input costs. Sound that comes from a cache is
+taken to cost what it costs anew, unless the cache makes it dearer.
 """
 
 from __future__ import annotations
@@ -96,14 +97,21 @@ def _tiers(card: ModelPrice) -> Tiers:
 
 def _rates(card: ModelPrice, start: int) -> Rates:
     plain = _at(card.input_mtok, start, 0)
-    write = _at(card.cache_write_mtok, start, plain)
+    read, write = _at(card.cache_read_mtok, start, plain), _at(card.cache_write_mtok, start, plain)
     return Rates(
         input=plain,
         output=max(_at(card.output_mtok, start, 0), _at(card.output_reasoning_mtok, start, 0)),
-        cache_read=_at(card.cache_read_mtok, start, plain),
+        cache_read=read,
         cache_write=write,
         cache_write_1h=_at(card.cache_write_1h_mtok, start, write),
+        audio=_audio(card, start, plain - read),
     )
+
+
+def _audio(card: ModelPrice, start: int, saved: int) -> int | None:
+    if card.input_audio_mtok is None:
+        return None
+    return max(_at(card.input_audio_mtok, start, 0), _at(card.cache_audio_read_mtok, start, 0) + saved)
 
 
 def _at(price: Decimal | TieredPrices | None, start: int, default: int) -> int:

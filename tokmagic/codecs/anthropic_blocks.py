@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.errors import RequestRejected
+from tokmagic.core.messages import Audio, Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import NOTHING_USED, Usage
@@ -96,6 +97,10 @@ def encode_part(part: Part) -> Json | None:
             return _tool_result(part)
         case Compaction():
             return _compaction(part)
+        case Audio():
+            raise RequestRejected(
+                "The Messages protocol takes no sound: give its words, or ask a model that hears on Chat Completions."
+            )
 
 
 def _shown(part: Image | Document) -> Json:

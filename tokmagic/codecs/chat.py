@@ -23,6 +23,7 @@ from .chat_messages import (
     WIRE_EFFORTS,
     WIRE_REASONS,
     answer_message,
+    decode_heard,
     decode_message,
     decode_served,
     decode_usage,
@@ -87,7 +88,7 @@ class ChatCodec:
             "created": created,
             "model": answer.model,
             "choices": [choice],
-            "usage": encode_usage(answer.usage) if answer.usage is not None else None,
+            "usage": encode_usage(answer.usage, answer.heard_tokens) if answer.usage is not None else None,
         }
 
     def decode_answer(self, body: Any) -> Answer:
@@ -106,6 +107,7 @@ class ChatCodec:
                 model=model.text() if model is not None else "",
                 id=id.text() if id is not None else "",
                 served=decode_served(body),
+                heard_tokens=decode_heard(body.get("usage")),
             )
         except WireError as error:
             raise MalformedReply(f"The reply is no chat completion: {error.message}") from None

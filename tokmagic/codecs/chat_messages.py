@@ -12,13 +12,24 @@ from typing import Any
 
 from tokmagic.core.documents import text_of
 from tokmagic.core.errors import RequestRejected
-from tokmagic.core.messages import Compaction, Document, Effort, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.messages import (
+    Audio,
+    Compaction,
+    Document,
+    Effort,
+    Image,
+    Part,
+    Reasoning,
+    Text,
+    ToolCall,
+    ToolResult,
+)
 from tokmagic.core.prices import ORDINARY
 from tokmagic.core.replies import StopReason
 from tokmagic.core.usage import Usage
 
 from . import Json, WireError
-from .openai_files import data_url, file_fields, titled
+from .openai_files import audio_fields, data_url, file_fields, titled
 from .turns import Turn
 from .wire import Node, Path, inner, tokens
 
@@ -122,8 +133,8 @@ def _user(parts: tuple[Part, ...]) -> Iterable[Json]:
     shown = [
         image for part in parts if isinstance(part, ToolResult) for image in part.parts if isinstance(image, Image)
     ]
-    said = [*shown, *(part for part in parts if isinstance(part, Text | Image | Document | Compaction))]
-    if not any(isinstance(part, Image | Document) for part in said):
+    said = [*shown, *(part for part in parts if isinstance(part, Text | Image | Document | Audio | Compaction))]
+    if not any(isinstance(part, Image | Document | Audio) for part in said):
         if text := _joined(parts):
             yield {"role": "user", "content": text}
     elif content := [piece for part in said if (piece := _content(part)) is not None]:
@@ -138,6 +149,8 @@ def _content(part: Part) -> Json | None:
             return {"type": "image_url", "image_url": {"url": part.url or data_url(part)}}
         case Document():
             return _file(part)
+        case Audio():
+            return {"type": "input_audio", "input_audio": audio_fields(part)}
         case _:
             return None
 
@@ -183,8 +196,8 @@ def decode_call(call: Node) -> ToolCall:
     return ToolCall(call.field("id").text(), function.field("name").text(), function.field("arguments").text())
 
 
-def encode_usage(usage: Usage) -> Json:
-    """Usage as Chat Completions states it: cached input included."""
+def encode_usage(usage: Usage, heard_tokens: int = 0) -> Json:
+    """Usage as Chat Completions states it: cached input included, and ``heard_tokens`` of sound."""
     return {
         "prompt_tokens": usage.input_tokens,
         "completion_tokens": usage.output_tokens,
@@ -192,9 +205,20 @@ def encode_usage(usage: Usage) -> Json:
         "prompt_tokens_details": {
             "cached_tokens": usage.cache_read_tokens,
             "cache_write_tokens": usage.cache_write_tokens + usage.cache_write_1h_tokens,
+            "audio_tokens": heard_tokens,
         },
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
+
+
+def decode_heard(body: Any) -> int:
+    """How many of the input's tokens were sound, by a stated usage; 0 where that is not said.
+
+    Raises:
+        MalformedReply: a number of tokens that is no number of tokens.
+    """
+    details = inner(body, "prompt_tokens_details") if isinstance(body, Mapping) else {}
+    return min(tokens(details, "audio_tokens"), tokens(body, "prompt_tokens")) if details else 0
 
 
 def decode_served(body: Any) -> str:

@@ -8,11 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tokmagic.core.messages import Document, Extras, Image, Message, Part, Request, Text, Tool, ToolCall, ToolResult
+from tokmagic.core.messages import (
+    Audio,
+    Document,
+    Extras,
+    Image,
+    Message,
+    Part,
+    Request,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 from . import WireError
 from .chat_messages import CHAT, decode_message
-from .openai_files import decode_file, decode_image
+from .openai_files import decode_audio, decode_file, decode_image
 from .wire import Node
 
 _MODELLED = frozenset(
@@ -26,6 +38,7 @@ _KEPT = frozenset(
         "store", "stream_options", "tool_choice", "top_logprobs", "top_p", "user", "verbosity",
     }
 )  # fmt: skip
+_CONTENT = "'text', 'image_url', 'input_audio' and 'file'"
 _ROLES = "'system', 'developer', 'user', 'assistant' and 'tool'"
 
 
@@ -135,7 +148,7 @@ def _user_parts(content: Node) -> Iterable[Part]:
         yield _user_part(item)
 
 
-def _user_part(item: Node) -> Text | Image | Document:
+def _user_part(item: Node) -> Text | Image | Document | Audio:
     kind = item.field("type")
     match kind.text():
         case "text":
@@ -144,8 +157,10 @@ def _user_part(item: Node) -> Text | Image | Document:
             return decode_image(item.field("image_url").field("url"))
         case "file":
             return decode_file(item.field("file"), texts=False)
+        case "input_audio":
+            return decode_audio(item.field("input_audio"))
         case other:
-            raise CHAT.invalid(kind.path, f"'{other}'. Supported values are: 'text', 'image_url' and 'file'.")
+            raise CHAT.invalid(kind.path, f"'{other}'. Supported values are: {_CONTENT}.")
 
 
 def _texts(content: Node) -> tuple[Text, ...]:

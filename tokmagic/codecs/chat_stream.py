@@ -22,6 +22,7 @@ from .chat_messages import (
     BROKEN_REASONS,
     FINISH_REASONS,
     WIRE_REASONS,
+    decode_heard,
     decode_served,
     decode_usage,
     encode_call,
@@ -53,6 +54,7 @@ class ChatDecoder:
         self._said: list[str] = []
         self._calls: dict[int, _Call] = {}
         self._usage: Usage | None = None
+        self._heard = 0
         self._reason = ""
         self._served = ""
         self._done = False
@@ -79,7 +81,7 @@ class ChatDecoder:
     def _chunk(self, body: Any) -> Iterable[StreamEvent]:
         events: list[StreamEvent] = [] if self._begun else self._begin(body)
         if usage := decode_usage(body.get("usage")):
-            self._usage = usage
+            self._usage, self._heard = usage, decode_heard(body["usage"])
         self._served = decode_served(body) or self._served
         choices = body.get("choices")
         if choices:
@@ -143,7 +145,7 @@ class ChatDecoder:
             calls = (call for _, call in sorted(self._calls.items()))
             parts += (ToolCall(call.id, call.name, "".join(call.arguments) or "{}") for call in calls)
         reason = FINISH_REASONS.get(self._reason, "unknown")
-        return Answer(tuple(parts), self._usage, reason, self._model, self._id, self._served)
+        return Answer(tuple(parts), self._usage, reason, self._model, self._id, self._served, heard_tokens=self._heard)
 
 
 def _text(value: Any) -> str:
@@ -195,7 +197,9 @@ class ChatEncoder:
         calls = [part for part in answer.parts if isinstance(part, ToolCall)]
         deltas = (self._choice({"tool_calls": [{"index": n, **encode_call(call)}]}) for n, call in enumerate(calls))
         closing = self._choice({}, WIRE_REASONS.get(answer.stop_reason, "stop"))
-        stated = answer.usage is not None and self._encode({"choices": [], "usage": encode_usage(answer.usage)})
+        stated = answer.usage is not None and self._encode(
+            {"choices": [], "usage": encode_usage(answer.usage, answer.heard_tokens)}
+        )
         return b"".join(deltas) + closing + (stated or b"") + encode_event("", DONE)
 
     def fail(self, error: WireError) -> bytes:

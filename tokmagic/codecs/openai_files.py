@@ -1,5 +1,7 @@
 """Images and documents as both of OpenAI's protocols carry them, and back: their bytes stand in a data URL.
 
+Sound goes to Chat Completions only, by its bytes and the name of its format.
+
 Chat Completions takes files that are PDFs, so a text goes out as text everywhere: it is then counted as what it is.
 Responses takes text files too, so the embedded server reads them.
 """
@@ -8,14 +10,19 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
+from collections.abc import Mapping
 
-from tokmagic.core.messages import PDF, PLAIN, Document, Image
+from tokmagic.core.errors import RequestRejected
+from tokmagic.core.messages import MP3, PDF, PLAIN, WAV, Audio, Document, Image
 
 from . import Json
 from .wire import Node
 
 #: The name of a document that has no title; these protocols demand one.
 NAMELESS = "document.pdf"
+#: What Chat Completions calls the formats of sound.
+_FORMATS: Mapping[str, str] = {WAV: "wav", MP3: "mp3"}
+_MEDIA_TYPES: Mapping[str, str] = {name: media_type for media_type, name in _FORMATS.items()}
 #: Kinds of files that are text and are not called so.
 _TEXTS = frozenset({"application/json", "application/xml", "application/x-yaml", "application/toml"})
 
@@ -34,6 +41,30 @@ def decode_image(url: Node) -> Image:
 def file_fields(document: Document) -> Json:
     """The fields of a PDF."""
     return {"filename": document.title or NAMELESS, "file_data": data_url(document)}
+
+
+def audio_fields(audio: Audio) -> Json:
+    """The fields of a sound.
+
+    Raises:
+        RequestRejected: it is in another format.
+    """
+    if audio.media_type not in _FORMATS:
+        raise RequestRejected(
+            f"Chat Completions takes sound as {WAV} or {MP3}, not {audio.media_type!r}: convert it first."
+        )
+    return {"data": b64encode(audio.data).decode("ascii"), "format": _FORMATS[audio.media_type]}
+
+
+def decode_audio(sound: Node) -> Audio:
+    """The sound of an ``input_audio``."""
+    data, name = sound.field("data"), sound.field("format")
+    if name.text() not in _MEDIA_TYPES:
+        name.refuse(f"'{name.value}'. Supported values are: 'wav' and 'mp3'.")
+    try:
+        return Audio(b64decode(data.text(), validate=True), _MEDIA_TYPES[name.text()])
+    except (Base64Error, ValueError):
+        data.refuse("expected base64-encoded audio data.")
 
 
 def titled(document: Document, text: str) -> str:

@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import Any
 
 from tokmagic.core.documents import text_of
-from tokmagic.core.messages import Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
+from tokmagic.core.errors import RequestRejected
+from tokmagic.core.messages import Audio, Compaction, Document, Image, Part, Reasoning, Text, ToolCall, ToolResult
 from tokmagic.core.usage import Usage
 
 from . import Json
@@ -34,7 +35,9 @@ def input_items(turn: Turn) -> list[Json]:
 
 
 def _is_content(part: Part) -> bool:
-    return isinstance(part, Text | Image | Document) or (isinstance(part, Compaction) and part.provider != FAMILY)
+    return isinstance(part, Text | Image | Document | Audio) or (
+        isinstance(part, Compaction) and part.provider != FAMILY
+    )
 
 
 def _input_item(part: Part) -> Json | None:
@@ -49,7 +52,7 @@ def _input_item(part: Part) -> Json | None:
             return _own_item(provider, raw) or {"type": "message", "role": "assistant", "content": text}
         case Reasoning(_, _, redacted, provider):
             return _own_item(provider, redacted)
-        case Image() | Document():
+        case Image() | Document() | Audio():
             return None
 
 
@@ -71,6 +74,10 @@ def _piece(part: Part) -> Json:
         return {"type": "input_image", "detail": "auto", "image_url": part.url or data_url(part)}
     if isinstance(part, Document):
         return _file(part)
+    if isinstance(part, Audio):
+        raise RequestRejected(
+            "The Responses protocol takes no sound: ask for it on Chat Completions, as of openai-chat/gpt-audio."
+        )
     return {"type": "input_text", "text": getattr(part, "text", "")}
 
 

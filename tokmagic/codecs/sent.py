@@ -92,7 +92,10 @@ def _call(protocol: Protocol, model: str, body: Mapping[str, Any]) -> Sent:
         model=model,
         request=replace(request, max_tokens=most or 0) if request is not None else None,
         max_tokens=most,
-        unbounded=tuple(_unbounded(body)),
+        unbounded=(
+            *_unbounded(body),
+            *(("a sound that is not read here",) if request is None and _sounds(body) else ()),
+        ),
     )
 
 
@@ -101,6 +104,13 @@ def _request(protocol: Protocol, body: Mapping[str, Any]) -> Request | None:
         return CODECS[protocol].decode_request({name: value for name, value in body.items() if name != "n"})
     except WireError:
         return None
+
+
+def _sounds(body: Any) -> bool:
+    """Whether there is a sound anywhere in it."""
+    if isinstance(body, Mapping):
+        return body.get("type") == "input_audio" or any(map(_sounds, body.values()))
+    return isinstance(body, list) and any(map(_sounds, body))
 
 
 def _answers(body: Mapping[str, Any]) -> int:

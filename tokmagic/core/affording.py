@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from .limits import Amounts, Charge, Refused
-from .planning import CallPlan
+from .planning import CallPlan, worst_price
 from .prices import affordable_output, ceiling
 
 #: Tokens an answer is not lowered below, unless not even twice as many were asked for.
@@ -36,7 +36,7 @@ def affordable(plan: CallPlan, refused: Refused) -> int | None:
 
     It may be negative: then not even the input has room. A limit that waits is asked for what it has when it is full.
     """
-    limit, price = refused.level.account.limit, plan.model.price
+    limit, price = refused.level.account.limit, worst_price(plan.model, plan.request)
     if limit.full == "wait":
         return _within_bucket(plan, refused)
     free, input_tokens, beside = refused.level.left, plan.charge.ceiling.input_tokens, plan.summary_tokens
@@ -96,7 +96,7 @@ def _charge(plan: CallPlan, max_tokens: int) -> Charge:
             most,
             output_tokens=writes,
             tokens=most.input_tokens + writes,
-            nanousd=ceiling(plan.model.price, most.input_tokens, writes),
+            nanousd=ceiling(worst_price(plan.model, plan.request), most.input_tokens, writes),
         ),
         expected=Amounts(
             requests=expected.requests,

@@ -17,7 +17,6 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
 )
 #: Width and height, in pixels.
 Size: TypeAlias = tuple[int, int]
@@ -86,7 +85,7 @@ def image_size(image: Image) -> Size | None:
         found = _numbers(data[6:10], 2, "little")
     elif data.startswith(_JPEG):
         found = _jpeg(data)
-    elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+    elif _is_webp(data):
         found = _webp(data)
     else:
         found = None
@@ -129,4 +128,8 @@ def image_of(data: bytes) -> Image | None:
     for signature, media_type in _SIGNATURES:
         if data.startswith(signature):
             return Image(media_type, data)
-    return None
+    return Image("image/webp", data) if _is_webp(data) else None
+
+
+def _is_webp(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"

@@ -19,6 +19,8 @@ Role: TypeAlias = Literal["system", "user", "assistant"]
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 #: What a document may be.
 PDF, PLAIN = "application/pdf", "text/plain"
+#: What a sound may be.
+WAV, MP3 = "audio/wav", "audio/mpeg"
 #: How much a model is asked to think.
 Effort: TypeAlias = Literal["off", "low", "medium", "high"]
 EFFORTS: tuple[Effort, ...] = ("off", "low", "medium", "high")
@@ -56,6 +58,14 @@ class Document:
     media_type: str = PDF
     title: str = ""
     url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A sound, by the bytes of a WAV or an MP3 file."""
+
+    data: bytes = b""
+    media_type: str = WAV
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +109,7 @@ class Compaction:
     raw: str = ""
 
 
-Part: TypeAlias = Text | Image | Document | Reasoning | ToolCall | ToolResult | Compaction
+Part: TypeAlias = Text | Image | Document | Audio | Reasoning | ToolCall | ToolResult | Compaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +195,8 @@ class Request:
         return tuple(m for m in self.messages if m.role != "system")
 
 
-def user(text: str, *shown: Image | Document) -> Message:
-    """A user's message of ``text``, with images and documents in front of it."""
+def user(text: str, *shown: Image | Document | Audio) -> Message:
+    """A user's message of ``text``, with images, documents and sounds in front of it."""
     return Message("user", (*shown, Text(text)))
 
 

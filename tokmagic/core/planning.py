@@ -22,10 +22,11 @@ from .known import known
 from .limits import Amounts, Charge
 from .messages import Extras, Message, Reasoned, Request, Tool
 from .models import Model
-from .prices import ceiling
+from .prices import Price, ceiling, for_sound
 from .reasoning import reasoning_of
 from .replies import Cut
 from .sizes import default_max_tokens, extended_output, with_beta
+from .sound import holds_sound
 from .thresholds import compact_at, read_with_summary, summary_bound, with_betas
 from .tokens import TokenCount, bound_request, count_request
 from .typical import Typical
@@ -256,10 +257,15 @@ def _charge(model: Model, request: Request, count: TokenCount, reads: int, summa
             input_tokens=reads,
             output_tokens=writes,
             tokens=reads + writes,
-            nanousd=ceiling(model.price, reads, writes),
+            nanousd=ceiling(worst_price(model, request), reads, writes),
         ),
         expected=expected_use(model.protocol, int(count), 0, request.max_tokens, Typical()),
     )
+
+
+def worst_price(model: Model, request: Request) -> Price | None:
+    """The price that a request is bounded at: as if all that is read were sound, where any of it is."""
+    return for_sound(model.price) if holds_sound(request.messages) else model.price
 
 
 def used_charge(plan: CallPlan, usage: Usage, nanousd: int | None) -> Charge:

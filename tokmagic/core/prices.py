@@ -3,13 +3,14 @@
 Rates are integer nano-dollars per **million** tokens, so a product stays an integer and is rounded up once, at the end.
 Some models charge a dearer card above a number of input tokens: a price is a tuple of tiers, the cheapest first. How a
 call was served (``batch``, ``flex``, ``priority``) may choose other tiers: its cost follows what the provider reported,
-its ceiling the dearest that it may still turn out to be.
+its ceiling the dearest that it may still turn out to be. A token of sound has a price of its own, unknown unless it is
+stated: a call with sound in it is bounded as if all that it reads were sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -26,13 +27,19 @@ ORDINARY = frozenset({"", "auto", "default", "standard"})
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Nano-dollars per million tokens of each kind."""
+    """Nano-dollars per million tokens of each kind; ``audio`` is a token of sound, None where its price is unknown."""
 
     input: int
     output: int
     cache_read: int
     cache_write: int
     cache_write_1h: int
+    audio: int | None = None
+
+    @property
+    def more_for_sound(self) -> int | None:
+        """What a token costs more if it is of sound, 0 or more; None where that is unknown."""
+        return max(0, self.audio - self.input) if self.audio is not None else None
 
     @property
     def dearest_input(self) -> int:
@@ -69,8 +76,7 @@ class Price:
 
     def dearest(self, input_tokens: int) -> tuple[int, int]:
         """The most that one input and one output token can cost in a call of at most so many input tokens."""
-        ways = (self.tiers, *self.others, *self.served.values())
-        cards = [rates for tiers in ways for rates in reached(tiers, input_tokens)]
+        cards = [rates for tiers in _ways(self) for rates in reached(tiers, input_tokens)]
         return max(rates.dearest_input for rates in cards), max(rates.output for rates in cards)
 
 
@@ -79,22 +85,31 @@ def reached(tiers: Tiers, input_tokens: int) -> list[Rates]:
     return [rates for start, rates in tiers if input_tokens >= start]
 
 
-def cost(price: Price | None, usage: Usage, quality: Quality = "exact", served: str = "") -> Cost:
+def cost(
+    price: Price | None, usage: Usage, quality: Quality = "exact", served: str = "", heard_tokens: int = 0
+) -> Cost:
     """The price of ``usage``, rounded up to a nano-dollar; unknown where there is no price.
 
     A call that was ``served`` in a way without a card of its own is priced as an ordinary one, and is ``estimated``.
+    So is one of whose input ``heard_tokens`` were sound and others came from a cache: which ones did is not said.
     """
     if price is None:
         return Cost(None, "unknown")
     if served not in ORDINARY and served not in price.served:
         quality = worst(quality, "estimated")
     rates = price.rates(usage.input_tokens, served)
+    more = rates.more_for_sound if heard_tokens else 0
+    if more is None:
+        return Cost(None, "unknown")
+    if more and usage.uncached_input_tokens < usage.input_tokens:
+        quality = worst(quality, "estimated")
     total = (
         usage.uncached_input_tokens * rates.input
         + usage.cache_read_tokens * rates.cache_read
         + usage.cache_write_tokens * rates.cache_write
         + usage.cache_write_1h_tokens * rates.cache_write_1h
         + usage.output_tokens * rates.output
+        + heard_tokens * more
     )
     return Cost(-(-total // MILLION), quality, price.play)
 
@@ -107,12 +122,48 @@ def ceiling(price: Price | None, input_tokens: int, output_tokens: int) -> int |
     return -(-(input_tokens * dearest_in + output_tokens * dearest_out) // MILLION)
 
 
+def for_sound(price: Price | None) -> Price | None:
+    """The price of a call that reads sound, nobody knows how much: every token of its input costs as if it were sound.
+
+    None where that is unknown.
+    """
+    if price is None or any(rates.audio is None for tiers in _ways(price) for _, rates in tiers):
+        return None
+    return replace(
+        price,
+        tiers=_heard(price.tiers),
+        others=tuple(map(_heard, price.others)),
+        served={way: _heard(tiers) for way, tiers in price.served.items()},
+    )
+
+
+def _ways(price: Price) -> tuple[Tiers, ...]:
+    return (price.tiers, *price.others, *price.served.values())
+
+
+def _heard(tiers: Tiers) -> Tiers:
+    return tuple((start, _dearer(rates, rates.more_for_sound or 0)) for start, rates in tiers)
+
+
+def _dearer(rates: Rates, more: int) -> Rates:
+    return Rates(
+        input=rates.input + more,
+        output=rates.output,
+        cache_read=rates.cache_read + more,
+        cache_write=rates.cache_write + more,
+        cache_write_1h=rates.cache_write_1h + more,
+        audio=rates.input + more,
+    )
+
+
 def price_of(dollars: Mapping[str, object], source: str = "") -> Price:
     """A price from US dollars per million tokens by kind; cached tokens cost what input costs, where nothing is said.
 
+    Sound costs what ``audio`` says. Where that is left out its price is unknown, unless input is free.
+
     Args:
-        dollars: ``input`` and ``output``, and if need be ``cache_read``, ``cache_write`` and ``cache_write_1h``, each a
-            number or its digits.
+        dollars: ``input`` and ``output``, and if need be ``cache_read``, ``cache_write``, ``cache_write_1h`` and
+            ``audio``, each a number or its digits.
         source: where it comes from.
 
     Raises:
@@ -127,6 +178,8 @@ def price_of(dollars: Mapping[str, object], source: str = "") -> Price:
     rates.setdefault("cache_read", rates["input"])
     rates.setdefault("cache_write", rates["input"])
     rates.setdefault("cache_write_1h", rates["cache_write"])
+    if rates["input"] == 0:
+        rates.setdefault("audio", 0)
     return Price(((0, Rates(**rates)),), source=source)
 
 

@@ -14,7 +14,7 @@ from dataclasses import fields, is_dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from .messages import Compaction, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult
+from .messages import Audio, Compaction, Document, Image, Message, Reasoning, Text, ToolCall, ToolResult
 from .money import Cost
 from .planning import Wishes
 from .replies import Answer, CompactionRecord, Cut, Receipt, Reply, StopReason
@@ -32,6 +32,7 @@ _KINDS = {
     kind.__name__: kind
     for kind in (
         Answer,
+        Audio,
         Compaction,
         CompactionRecord,
         Cost,

@@ -37,7 +37,8 @@ class Answer:
     """What a provider replied.
 
     ``usage`` is None where it reported none. ``compacting``, which it includes, is what a compaction on the way used,
-    where that is stated. ``served`` is its own word for how it was served, where that has a price.
+    where that is stated. ``served`` is its own word for how it was served, where that has a price. ``heard_tokens`` of
+    its input were sound; 0 where that is not stated.
     """
 
     parts: tuple[Part, ...] = ()
@@ -47,6 +48,7 @@ class Answer:
     id: str = ""
     served: str = ""
     compacting: Usage = NOTHING_USED
+    heard_tokens: int = 0
 
     @property
     def text(self) -> str:

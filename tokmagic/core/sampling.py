@@ -12,7 +12,7 @@ from itertools import accumulate
 from typing import NamedTuple, assert_never
 
 from .counters import Counter
-from .messages import Compaction, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
+from .messages import Audio, Compaction, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult
 from .tokens import PER_MESSAGE, count_message
 
 #: How many samples, and characters of one.
@@ -81,7 +81,7 @@ def texts_of(parts: Iterable[Part]) -> Iterator[str]:
                 yield part.arguments
             case ToolResult():
                 yield from texts_of(part.parts)
-            case Image() | Document():
+            case Image() | Document() | Audio():
                 pass
             case _:
                 assert_never(part)

@@ -8,7 +8,9 @@ What the service's own tools cost is not in the usage that it states: the cost o
 A compaction on the way to an answer is priced by itself, for a card of prices begins at the tokens of one request.
 A reply that states no usage, or was stopped by hand, is booked at what was counted of it: ``at least``. Where the model
 thinks unseen, or was to answer in one piece, or its service may have compacted first, what can be counted says next to
-nothing of what was produced, so then too the ceiling is kept, until somebody who has seen the bill releases it.
+nothing of what was produced, so then too the ceiling is kept, until somebody who has seen the bill releases it. So
+it is where sound was read, whose tokens are only estimated. A reply that does not say how many of its tokens were sound
+is priced as if all of its input were.
 """
 
 from __future__ import annotations
@@ -21,10 +23,11 @@ from .counters import Counter
 from .errors import ProviderError
 from .events import Finished, ReasoningDelta, Started, StreamEvent, TextDelta, ToolCallDelta
 from .messages import Part, Reasoning, Text
-from .money import Quality, worst
-from .planning import CallPlan, used_charge
+from .money import Cost, Quality, worst
+from .planning import CallPlan, used_charge, worst_price
 from .prices import cost
 from .replies import Answer, StopReason
+from .sound import holds_sound
 from .usage import NOTHING_USED, Usage
 
 #: Fields of a request with which a caller asks for thinking.
@@ -89,16 +92,14 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
     error = outcome.error
     if not outcome.sent or (error is not None and not error.may_have_run):
         return replace(entry, state="released", settled_at=at, error=str(error or "not sent"))
-    unseen = _thinks_unseen(plan) or plan.summary_tokens > 0 or _unseen(plan, outcome)
+    unseen = _thinks_unseen(plan) or plan.summary_tokens > 0 or _unseen(plan, outcome) or _heard(plan)
     if error is not None or (_usage_stated(outcome) is None and unseen):
         return _at_ceiling(entry, plan, outcome, at)
     usage, quality = _usage(plan, outcome, counter)
     answer = outcome.partial()
     if plan.request.server_tools:
         quality = worst(quality, "at least")
-    price = cost(plan.model.price, usage - answer.compacting, quality, answer.served)
-    if answer.compacting != NOTHING_USED:
-        price += cost(plan.model.price, answer.compacting, quality, answer.served)
+    price = _price(plan, answer, usage, quality)
     return replace(
         entry,
         state="settled",
@@ -111,6 +112,17 @@ def settle_entry(entry: Entry, plan: CallPlan, outcome: Outcome, counter: Counte
         request_id=answer.id or (outcome.started.id if outcome.started else ""),
         duration=at - entry.at,
     )
+
+
+def _price(plan: CallPlan, answer: Answer, usage: Usage, quality: Quality) -> Cost:
+    known, heard = plan.model.price, answer.heard_tokens
+    if not heard:
+        known = worst_price(plan.model, plan.request)
+        quality = worst(quality, "exact" if known == plan.model.price else "estimated")
+    price = cost(known, usage - answer.compacting, quality, answer.served, heard)
+    if answer.compacting != NOTHING_USED:
+        price += cost(known, answer.compacting, quality, answer.served)
+    return price
 
 
 def _at_ceiling(entry: Entry, plan: CallPlan, outcome: Outcome, at: float) -> Entry:
@@ -139,6 +151,8 @@ def _usage_stated(outcome: Outcome) -> Usage | None:
 def _why_unseen(plan: CallPlan) -> str:
     if not plan.request.stream:
         return "no usage stated before it ended, of a reply in one piece"
+    if _heard(plan):
+        return "no usage stated of a call with sound"
     who = "service that may have compacted" if plan.summary_tokens else "model that thinks unseen"
     return f"no usage stated by a {who}"
 
@@ -146,6 +160,10 @@ def _why_unseen(plan: CallPlan) -> str:
 def _unseen(plan: CallPlan, outcome: Outcome) -> bool:
     """Whether the answer, asked for in one piece, may be on its way: the service writes it whole, whoever listens."""
     return not plan.request.stream and outcome.started is None
+
+
+def _heard(plan: CallPlan) -> bool:
+    return holds_sound(plan.request.messages)
 
 
 def _thinks_unseen(plan: CallPlan) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import assert_never
 
-from .messages import Compaction, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult, user
+from .messages import Audio, Compaction, Document, Image, Message, Part, Reasoning, Text, ToolCall, ToolResult, user
 
 #: What a summary begins with, so that a model knows what it reads.
 SUMMARY_HEAD = "Summary of the earlier conversation, which it replaces:"
@@ -79,9 +79,11 @@ def _told(message: Message) -> str:
     return "\n".join(filter(None, map(_words, message.parts)))
 
 
-def _shown(part: Image | Document) -> str:
+def _shown(part: Image | Document | Audio) -> str:
     if isinstance(part, Image):
         return "(an image)"
+    if isinstance(part, Audio):
+        return "(a sound)"
     return f"(a document: {part.title})" if part.title else "(a document)"
 
 
@@ -91,7 +93,7 @@ def _words(part: Part) -> str:
             return text
         case Compaction(text):
             return f"(summary of what came before)\n{text}" if text else ""
-        case Image() | Document():
+        case Image() | Document() | Audio():
             return _shown(part)
         case ToolCall(_, name, arguments):
             return f"(calls {name} with {arguments})"

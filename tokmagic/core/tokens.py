@@ -14,7 +14,8 @@ from typing import assert_never
 from .counters import PLAIN_CHAT, Counter, Tally
 from .documents import PER_PAGE, UNBOUNDED, pages_of, text_of
 from .images import COMMON, image_size
-from .messages import Compaction, Document, Image, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
+from .messages import Audio, Compaction, Document, Image, Message, Part, Reasoning, Text, Tool, ToolCall, ToolResult
+from .sound import tokens_of
 
 #: Where nothing else is published: tokens around a message or tool, those that open the reply, a large image.
 PER_MESSAGE = PLAIN_CHAT.user
@@ -88,7 +89,7 @@ def count_request(messages: Iterable[Message], tools: Iterable[Tool], counter: C
     """Tokens of a whole request: its messages, its tools as compact JSON, and the tokens that open the reply.
 
     It is exact where the tokenizer and what stands around a message are published, and everything said is plain text:
-    how a provider writes out tools and its own opaque blocks is not public, and images are counted by rule.
+    how a provider writes out tools and its own opaque blocks is not public, and images and sounds are counted by rule.
     """
     tokens, loose = counter.threads.tally(tuple(messages), lambda message: _message_tally(message, counter))
     offered = sum(counter.count(_as_json(tool)) + PER_MESSAGE for tool in tools)
@@ -126,7 +127,7 @@ def _part_tally(part: Part, counter: Counter) -> Tally:
     match part:
         case Text(text):
             return counter.count(text), 0
-        case Image() | Document():
+        case Image() | Document() | Audio():
             return _loose(_shown(part, counter))
         case Reasoning(text, _, redacted):
             return _loose(counter.count(text) + _opaque(redacted))
@@ -140,9 +141,11 @@ def _part_tally(part: Part, counter: Counter) -> Tally:
             assert_never(part)
 
 
-def _shown(part: Image | Document, counter: Counter) -> int:
+def _shown(part: Image | Document | Audio, counter: Counter) -> int:
     if isinstance(part, Image):
         return counter.chat.images.tokens(image_size(part))
+    if isinstance(part, Audio):
+        return tokens_of(part)
     said = text_of(part)
     return pages_of(part) * PER_PAGE if said is None else counter.count(part.title + said)
 
@@ -161,6 +164,8 @@ def _part_bound(part: Part, counter: Counter) -> int:
             texts: tuple[str, ...] = (text,)
         case Image():
             return MOST_PER_PART + MOST_PER_IMAGE
+        case Audio():
+            return UNBOUNDED
         case Document():
             said = text_of(part)
             if said is None:
