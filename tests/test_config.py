@@ -83,7 +83,7 @@ def test_the_line_that_a_refusal_shows_is_a_price(tmp_path):
     model = Model("vllm", "my-own-llama:7b", "chat")
     level = Level(Account(parse_limit("5 usd/day"), "key", "me"))
     plan = plan_call(model, (user("hi"),), Wishes(max_tokens=10), counter("o200k_base"))
-    shown = str(refusal(Refused(level, None, never=True), plan))
+    shown = str(refusal(Refused(level, None, never=True), plan, now=0.0))
     found = settings(tmp_path, re.search("prices.*}", shown)[0]).prices[model.name]
     assert found.rates(0).output == 15 * 10**9
 

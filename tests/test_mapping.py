@@ -16,6 +16,7 @@ from tokmagic.core.errors import (
     UnknownModel,
 )
 from tokmagic.core.events import Notice, Progress, Waiting
+from tokmagic.core.money import summed
 from tokmagic.core.replies import Reply
 from tokmagic.progress import Follower, LineDisplay
 from tokmagic.sync import Client
@@ -294,14 +295,35 @@ def test_the_blocking_client_shows_how_far_it_is(parts, display):
     assert display.shown[-1] == (20, 20)
 
 
-def test_a_stop_by_hand_says_what_is_kept(parts, display, monkeypatch):
+def spent(parts):
+    return summed(entry.cost for entry in parts.ledger.entries(most=100) if entry.state != "released")
+
+
+def test_a_stop_by_hand_says_what_is_kept_and_what_was_spent(parts, display):
     def stop(done, total, text):
         if done == total:
             raise KeyboardInterrupt
 
     display.show = stop
-    with pytest.raises(Interrupted, match=r"^20 of 20 rows are answered and kept: run it again to go on\.$"):
+    with pytest.raises(Interrupted) as stopped:
         Client(MODEL, parts=parts).map(ASKED, ROWS)
+    said = f"20 of 20 rows are answered and kept, {spent(parts)} spent: run it again to go on."
+    assert str(stopped.value) == said
+
+
+def test_rows_that_a_stop_cuts_short_are_in_what_was_spent(make_parts, display):
+    parts = make_parts(pace=20.0)
+    client = Client(MODEL, parts=parts)
+
+    def stop(done, total, text):
+        if any(running.output_tokens for running in client.snapshot().running):
+            raise KeyboardInterrupt
+
+    display.show = stop
+    with pytest.raises(Interrupted, match=r"^\d of 20 rows") as stopped:
+        client.map(ASKED, ROWS)
+    assert spent(parts).nanousd > 0
+    assert f", {spent(parts)} spent: run it again" in str(stopped.value)
 
 
 def test_the_displays_show_all_rows_as_one_call_with_their_sum(client, run):

@@ -199,6 +199,18 @@ def test_an_unsettled_entry_is_released_by_the_beginning_of_its_id(at_noon):
     assert (after.state, after.nanousd, after.error) == ("released", 0, "released by hand")
 
 
+def test_a_row_of_a_batch_is_released_by_the_id_it_is_shown_with(at_noon):
+    rows = [replace(used(at_noon, state="settled"), id=f"{'ab' * 8}-{row}", call=f"row {row}") for row in (1, 11, 111)]
+    for row in rows:
+        at_noon.ledger.reserve(row, (), row.call)
+        at_noon.ledger.settle(replace(row, state="unsettled", used=row.charge))
+    shown = [reports.short_id(row) for row in rows]
+    assert shown == ["abababab-1", "abababab-11", "abababab-111"]
+    with pytest.raises(ConfigurationError, match=r"3 open entries .* shows the ids, such as abababab-1\."):
+        reports.release(at_noon, "abababab")
+    assert [reports.release(at_noon, id).id for id in (shown[1], rows[0].id)] == [rows[1].id, rows[0].id]
+
+
 def test_only_an_unsettled_entry_that_is_meant_alone_can_be_released(at_noon):
     used(at_noon)
     used(at_noon, state="unsettled")

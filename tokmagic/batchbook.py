@@ -119,7 +119,7 @@ class BatchBook:
             if not isinstance(decision, Admitted):
                 for held in mine.rows[:place]:
                     self._settle(self._rows[held], self._entry(mine, held), Outcome())
-                raise refusal(Refused(decision.level, decision.needed), row.plan)
+                raise refusal(Refused(decision.level, decision.needed), row.plan, self._parts.clock())
 
     def submitted(self, mine: Submission, id: str) -> None:
         """The provider took it under that id."""

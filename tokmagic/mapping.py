@@ -26,6 +26,7 @@ from tokmagic.core.errors import (
 )
 from tokmagic.core.events import Connecting, Event, Notice, Progress, Retrying, Waiting
 from tokmagic.core.mapped import Replies, Result, stopped_at
+from tokmagic.core.money import summed
 from tokmagic.core.replies import Receipt, Reply
 from tokmagic.corridor import Walk
 from tokmagic.corridor.passage import Passage
@@ -51,7 +52,7 @@ class MapPassage:
         make: makes the call for a prompt; the second argument says whether it is the first for this prompt.
         prompts: one for each row. Equal ones are asked once.
         at_once: so many calls go together, at most.
-        ended: told of the receipts there are when the run has ended, however it ended.
+        ended: told of the receipts there are when the run has ended, however it ended; also of rows cut short.
     """
 
     reply = None
@@ -69,6 +70,7 @@ class MapPassage:
         self._ended = ended
         self._results: dict[int, Result] = {}
         self._stopped: TokmagicError | None = None
+        self._receipts: list[Receipt] = []
         self._busy = 0
 
     @property
@@ -78,7 +80,9 @@ class MapPassage:
 
     def so_far(self) -> str:
         """How far it came, in a line for who stopped it."""
-        return f"{self.answered:,} of {len(self._prompts):,} rows are answered and kept: run it again to go on."
+        spent = summed(receipt.cost for receipt in self._receipts)
+        rows = f"{self.answered:,} of {len(self._prompts):,} rows are answered and kept"
+        return f"{rows}, {spent} spent: run it again to go on."
 
     @property
     def replies(self) -> Replies:
@@ -108,7 +112,7 @@ class MapPassage:
             if self._stopped is not None and self.answered:
                 yield Notice(f"Stopped: {self.replies.stopped}")
         finally:
-            self._ended([result.receipt for result in self._results.values() if isinstance(result, Reply)])
+            self._ended(self._receipts)
 
     async def _round(self, rows: Iterable[int], first: bool) -> AsyncGenerator[Event]:
         waiting, told = deque(rows), _Told()
@@ -153,10 +157,14 @@ class MapPassage:
         call = self._make(prompt, first)
         if isinstance(call, Passage):
             call.go_beside(lambda: self._busy > 1)
-        async with aclosing(call.run()) as events:
-            async for event in events:
-                if isinstance(event, _TOLD):
-                    told.put_nowait(event)
+        try:
+            async with aclosing(call.run()) as events:
+                async for event in events:
+                    if isinstance(event, _TOLD):
+                        told.put_nowait(event)
+        finally:
+            if call.reply is not None:
+                self._receipts.append(call.reply.receipt)
         if call.reply is None:
             raise StreamBroken("The call ended without a reply.")
         return call.reply

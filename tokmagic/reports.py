@@ -109,20 +109,22 @@ def record(parts: Parts, name: str, usage: Usage, price: Cost | float | None) ->
     return ended
 
 
-def release(parts: Parts, prefix: str) -> Entry:
+def release(parts: Parts, id: str) -> Entry:
     """Give back what an unsettled entry was charged, because someone knows that it did not run; the entry as it was.
 
     Args:
         parts: whose book it is.
-        prefix: the beginning of the entry's id.
+        id: as ``short_id`` has it, longer, or as much of the beginning as no other open entry has.
 
     Raises:
         ConfigurationError: no open entry, several, or one of a call that is still running.
     """
-    found = parts.ledger.open_entries(prefix.lower()) if prefix else ()
+    start, dash, row = id.lower().partition("-")
+    found = [entry for entry in parts.ledger.open_entries(start) if not dash or _row(entry) == row] if start else []
     if len(found) != 1:
-        said = f"{len(found)} open entries of the book begin" if found else "No open entry of the book begins"
-        raise ConfigurationError(f"{said} with {prefix!r}: %tokens history shows the ids.")
+        said = f"{len(found):,} open entries of the book begin" if found else "No open entry of the book begins"
+        such = f", such as {short_id(found[0])}" if found else ""
+        raise ConfigurationError(f"{said} with {id!r}: %tokens history shows the ids{such}.")
     (entry,) = found
     if entry.state != "unsettled":
         raise ConfigurationError(f"{short_id(entry)} is {entry.state} by a running call: stop that first.")
@@ -131,8 +133,13 @@ def release(parts: Parts, prefix: str) -> Entry:
 
 
 def short_id(entry: Entry) -> str:
-    """As much of an entry's id as people need."""
-    return entry.id[:8]
+    """As much of an entry's id as people need; a row of a batch keeps its number, which alone tells it from others."""
+    start, dash, row = entry.id.partition("-")
+    return f"{start[:8]}{dash}{row}"
+
+
+def _row(entry: Entry) -> str:
+    return entry.id.partition("-")[2]
 
 
 def model_table(parts: Parts, pattern: str) -> ModelTable:

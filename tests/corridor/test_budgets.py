@@ -1,6 +1,7 @@
 """A budget from its first call to its end: answers grow shorter, the reader is warned, and past it nothing is sent."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 
@@ -126,12 +127,13 @@ def test_a_call_that_no_window_lets_pass_is_not_told_to_wait_for_the_next(parts)
         client.send("word " * 400, max_tokens=150)
 
 
-def test_one_of_something_is_said_in_the_singular(parts):
-    client = Client("demo/claude", parts=parts, limits=["1 requests/day"])
+def test_a_refusal_says_when_the_limit_opens_again(make_parts, server):
+    at = 1_800_000_600.0
+    client = Client("demo/claude", parts=make_parts(server=server, clock=lambda: at), limits=["1 requests/hour"])
     client.send(PROMPT)
     with pytest.raises(BudgetExceeded) as refused:
         client.send("Another.")
     assert str(refused.value) == (
-        "1 requests/day has 0 requests left and this call can take 1 request: nothing was sent. "
-        "It opens again with the next window."
+        "1 requests/hour has 0 requests left and this call can take 1 request: nothing was sent. "
+        f"It opens again in {60 - datetime.fromtimestamp(at).minute} min."
     )

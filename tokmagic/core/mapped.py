@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, overload
 
 from .errors import BudgetExceeded, TokmagicError
-from .money import Cost
+from .money import Cost, summed
 from .replies import Reply
 from .usage import Usage
 
@@ -49,9 +49,7 @@ class Replies(Sequence[Result]):
     @property
     def cost(self) -> Cost:
         """The price of all replies together. Beside real money, play money counts for nothing."""
-        costs = [result.cost for result in self.results if isinstance(result, Reply)]
-        play = bool(costs) and all(cost.play for cost in costs)
-        return sum((cost for cost in costs if cost.play == play), Cost(0, "exact", play))
+        return summed(result.cost for result in self.results if isinstance(result, Reply))
 
     @overload
     def __getitem__(self, index: int) -> Result: ...

@@ -6,6 +6,7 @@ demo models' prices) is booked apart from real money and never added to it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Literal, TypeAlias
@@ -49,6 +50,13 @@ class Cost:
 def worst(*qualities: Quality) -> Quality:
     """The least trustworthy of the tags; ``exact`` if there are none."""
     return max(qualities, key=QUALITIES.index, default="exact")
+
+
+def summed(costs: Iterable[Cost]) -> Cost:
+    """The costs together. Beside real money, play money counts for nothing."""
+    found = list(costs)
+    play = bool(found) and all(cost.play for cost in found)
+    return sum((cost for cost in found if cost.play == play), Cost(0, "exact", play))
 
 
 def nanousd(dollars: str | int | float | Decimal) -> int:

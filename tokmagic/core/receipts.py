@@ -9,9 +9,10 @@ from .affording import helps
 from .book import Entry
 from .errors import BudgetExceeded, RequestTooLarge, TokmagicError
 from .limits import Account, Limit, Refused, Wait, show_amount
-from .money import Cost, show_nanousd
+from .money import show_nanousd, summed
 from .planning import CallPlan
 from .replies import Answer, Receipt, StopReason
+from .spans import show_seconds
 from .usage import Usage
 
 
@@ -20,12 +21,11 @@ def receipt_of(
 ) -> Receipt:
     """The receipt of a call from its entries in the book. Beside real money, play money counts for nothing."""
     booked = [entry for entry in entries if entry.state != "released"]
-    play = all(entry.play for entry in booked)
     return Receipt(
         call=call,
         model=plan.model.name,
         usage=sum((entry.usage for entry in booked), Usage()),
-        cost=sum((entry.cost for entry in booked if entry.play == play), Cost(0, "exact", play)),
+        cost=summed(entry.cost for entry in booked),
         cuts=plan.cuts,
         waited=waited,
         attempts=len(entries),
@@ -43,12 +43,11 @@ def together(
     call: str, receipts: Sequence[Receipt], stop_reason: StopReason, first_token: float | None, duration: float
 ) -> Receipt:
     """One receipt for the calls that were made for one; the last is that which answers."""
-    play = all(receipt.cost.play for receipt in receipts)
     return replace(
         receipts[-1],
         call=call,
         usage=sum((receipt.usage for receipt in receipts), Usage()),
-        cost=sum((receipt.cost for receipt in receipts if receipt.cost.play == play), Cost(0, "exact", play)),
+        cost=summed(receipt.cost for receipt in receipts),
         cuts=tuple(cut for receipt in receipts for cut in receipt.cuts),
         waited=sum(receipt.waited for receipt in receipts),
         attempts=sum(receipt.attempts for receipt in receipts),
@@ -91,8 +90,8 @@ def why_it_queues(pause: float) -> str:
     return "the first calls are on their way, and their reply tells this model's rate limits"
 
 
-def refusal(refused: Refused, plan: CallPlan) -> TokmagicError:
-    """The error of a refused call: what refused it, the numbers, the way out."""
+def refusal(refused: Refused, plan: CallPlan, now: float) -> TokmagicError:
+    """The error of a call refused at ``now`` (seconds of the epoch): what refused it, the numbers, the way out."""
     model = plan.model
     limit, needed = refused.level.account.limit, refused.needed
     if needed is None:
@@ -107,7 +106,7 @@ def refusal(refused: Refused, plan: CallPlan) -> TokmagicError:
     play = refused.level.account.play
     text = (
         f"{limit} has {_show(refused.level.left, limit, play)} left and this call can take "
-        f"{_show(needed, limit, play)}: nothing was sent. {_way_out(refused, plan)}"
+        f"{_show(needed, limit, play)}: nothing was sent. {_way_out(refused, plan, now)}"
     )
     return BudgetExceeded(text, limit=str(limit), needed=needed, left=refused.level.left)
 
@@ -119,15 +118,15 @@ def _show(amount: int, limit: Limit, play: bool) -> str:
     return f"{amount:,} {unit.removesuffix('s') if amount == 1 else unit}"
 
 
-def _way_out(refused: Refused, plan: CallPlan) -> str:
+def _way_out(refused: Refused, plan: CallPlan, now: float) -> str:
     """What lets it pass: a shorter answer, less input, the next window, and where none of them does, another limit."""
     level = refused.level
     limit, empty = level.account.limit, replace(refused, level=replace(level, spent=0, held=0))
     if level.left > 0 and helps(plan, refused):
         return "Lower max_tokens or send less."
-    comes_back = limit.window in ("hour", "day", "month")
-    if comes_back and ((refused.needed or 0) <= limit.amount or helps(plan, empty)):
-        return "It opens again with the next window."
+    until = level.account.until
+    if until is not None and ((refused.needed or 0) <= limit.amount or helps(plan, empty)):
+        return f"It opens again in {show_seconds(until - now)}."
     if limit.unit == "requests" or empty.level.left == 0:
         return "Raise the limit."
     return "Send less, or raise the limit."

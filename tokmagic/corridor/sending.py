@@ -144,7 +144,7 @@ class Attempt:
         plan = self.plan if asked is None else replace(self.plan, charge=asked.charge)
         shorter = None if asked is None or self._booking.may_come_back(refused) else lowered(plan, refused)
         if asked is None or shorter is None:
-            raise refusal(refused, plan)
+            raise refusal(refused, plan, self._booking.parts.clock())
         self.plan, self._asked = shorter, replace(asked, charge=shorter.charge)
 
     async def _send(self, provider: Provider) -> AsyncGenerator[Event]:

@@ -118,7 +118,7 @@ class Attempt:
             self._show(Waiting(decision.seconds, reason))
             return self._lane.turns.patience(bell, decision.seconds)
         if isinstance(decision, Refused):
-            raise refusal(decision, plan)
+            raise refusal(decision, plan, self._booking.parts.clock())
         self._open = self._outcome.sent = True
         return 0.0
 
