@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 
-from tokmagic import catalog, tokenizers
+from tokmagic import catalog, surroundings, tokenizers
 from tokmagic import parts as parts_module
 from tokmagic.config import load_settings
 from tokmagic.parts import Parts
@@ -70,3 +70,10 @@ def make_parts(private_home, runner):
 def parts(make_parts, server):
     """Parts with a fresh book and the server that answers at once."""
     return make_parts(server=server)
+
+
+@pytest.fixture
+def around():
+    """Puts a notebook around all calls of the test: what it says of itself is given."""
+    yield lambda **said: surroundings.enter(surroundings.Notebook(**said))
+    surroundings.enter(surroundings.NONE)

@@ -159,7 +159,7 @@ class AsyncClient:
         """The state of such a run, for a face of its own."""
         own = self._limits(options.pop("limits", ()), "cell")
         asked, call = parted_options(options)
-        merged = cast("ToolOptions", {**merge(self.options, call), **asked})
+        merged = cast("ToolOptions", {**merge(self._defaults(), call), **asked})
         return tool_run(self.parts, self._walk, as_messages(prompt), merged, self.limits, own)
 
     def mapping(
@@ -169,11 +169,12 @@ class AsyncClient:
         if options.get("thread") is not None or self.options.get("thread") is not None:
             raise ConfigurationError("Rows are asked each by itself: leave thread out.")
         options.setdefault("replay", self.options.get("replay", True))
+        label = options.setdefault("cell", self._defaults()["cell"])
 
         def make(prompt: str, first: bool) -> Walk:
             return self._passage(prompt, {**options} if first else {**options, "fresh": False})
 
-        began, label = self.parts.clock(), options.get("cell", "")
+        began = self.parts.clock()
 
         def ended(receipts: Sequence[Receipt]) -> None:
             self.parts.gauge.join(label, receipts, self.parts.clock() - began)
@@ -241,9 +242,10 @@ class AsyncClient:
         """The state that displays draw."""
         parts, model = self.parts, self._model(self.options)
         now = parts.now()
-        scopes = parts.scopes(model, self.options.get("notebook", ""))
+        scopes = parts.scopes(model, self._defaults()["notebook"])
         parts.learning.look()
-        accounts = accounts_for([*self.limits, *parts.learning.limits(model, scopes["key"])], model, scopes, now)
+        limits = notebook().over(self.limits)
+        accounts = accounts_for([*limits, *parts.learning.limits(model, scopes["key"])], model, scopes, now)
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
         return parts.gauge.snapshot(
             parts.ledger.levels([account for account in accounts if account.limit.window != "call"]),
@@ -284,9 +286,14 @@ class AsyncClient:
         return Passage(self.parts, options, said, said, limits, "compaction", about)
 
     def _merged(self, options: CallOptions) -> tuple[CallOptions, list[Limit]]:
-        here, asked = notebook(), self._limits(options.pop("limits", ()), "cell")
-        limits = [*self.limits, *(each for each in here.limits() if each not in self.limits), *asked, *limits_around()]
-        return merge({"notebook": here.name(), **self.options}, options), limits
+        asked = self._limits(options.pop("limits", ()), "cell")
+        limits = [*notebook().over(self.limits), *asked, *limits_around()]
+        return merge(self._defaults(), options), limits
+
+    def _defaults(self) -> CallOptions:
+        """The client's options, and where it calls."""
+        here = notebook()
+        return {"notebook": here.name(), "cell": here.cell(), **self.options}
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
         return [self.parts.known(limit) for limit in parse_limits(limits, source=source)]

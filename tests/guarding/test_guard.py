@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import threading
 import time
+from contextvars import ContextVar
 from dataclasses import replace
 from itertools import islice
 
@@ -275,7 +276,7 @@ def test_a_refusal_of_the_service_costs_nothing_and_is_raised_as_the_sdk_raises_
     assert [entry.state for entry in clients.entries] == ["released"]
 
 
-def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts, server):
+def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts, server, around):
     now, slept = [1_800_000_000.0], []
     parts = make_parts(server=server, clock=lambda: now[0])
 
@@ -285,13 +286,8 @@ def test_it_waits_its_turn_in_the_callers_thread_and_says_so(clients, make_parts
             now[0] += seconds
 
     pulses = []
-    door = Door(
-        parts,
-        lambda: [parse_limit("2 requests/minute")],
-        pulse=lambda: pulses.append(parts.gauge.snapshot((), (), ()).pause is not None),
-        provider="demo",
-        bell=Bell,
-    )
+    around(pulse=lambda: pulses.append(parts.gauge.snapshot((), (), ()).pause is not None))
+    door = Door(parts, [parse_limit("2 requests/minute")], provider="demo", bell=Bell)
     http = httpx2.Client(transport=Faulty())
     plain = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, http_client=http)
     with door.guarded(plain) as client:
@@ -313,7 +309,7 @@ def test_what_the_attempts_of_a_call_waited_adds_up_to_what_the_call_did(make_pa
         def sleep(self, seconds):
             now[0] += seconds
 
-    door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", bell=Bell)
+    door = Door(parts, [parse_limit("1 requests/minute")], provider="demo", bell=Bell)
     http = httpx2.Client(transport=transport)
     with door.guarded(openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, http_client=http)) as client:
         say(client)
@@ -355,7 +351,7 @@ def test_a_wait_that_is_interrupted_gives_up_its_place_and_sends_nothing(clients
         def sleep(self, seconds):
             raise KeyboardInterrupt
 
-    door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", bell=Interrupted)
+    door = Door(parts, [parse_limit("1 requests/minute")], provider="demo", bell=Interrupted)
     transport = Faulty()
     plain = openai.OpenAI(
         base_url=f"{server.url}/v1", api_key=server.token, http_client=httpx2.Client(transport=transport)
@@ -467,7 +463,7 @@ def test_an_asynchronous_wait_lets_the_loop_go_on_and_cancelling_it_sends_nothin
             await super().sleep(seconds)
 
     async def calls():
-        door = Door(parts, lambda: [parse_limit("1 requests/minute")], provider="demo", bell_async=Bell)
+        door = Door(parts, [parse_limit("1 requests/minute")], provider="demo", bell_async=Bell)
         url, http = f"{server.url}/v1", httpx2.AsyncClient(transport=transport)
         async with door.guarded(openai.AsyncOpenAI(base_url=url, api_key=server.token, http_client=http)) as client:
             options = {"model": "chat", "max_tokens": 50, "messages": HELLO}
@@ -816,9 +812,63 @@ def test_what_cannot_be_guarded_is_refused_with_the_way_out(parts):
         guard("no client", parts=parts)
 
 
+def test_a_client_guarded_by_hand_obeys_the_notebook_it_is_called_in_and_is_booked_there(make, clients, around):
+    limits = [parse_limit("2 requests/session")]
+    client = make()
+    say(client)
+    around(name=lambda: "tea.ipynb", cell=lambda: "cell 3", limits=lambda: limits)
+    say(client)
+    with pytest.raises(tm.BudgetExceeded, match="2 requests/session has 0 requests left"):
+        say(client)
+    assert [(entry.notebook, entry.cell) for entry in clients.entries] == [
+        ("tea.ipynb", "cell 3"),
+        (clients.parts.epoch, ""),
+    ]
+
+
+@pytest.mark.parametrize("sdk", ["anthropic", "openai"])
+def test_a_call_of_an_asynchronous_client_belongs_to_the_cell_of_the_task_that_makes_it(
+    server, parts, around, runner, sdk
+):
+    cell = ContextVar("cell", default="another")
+    around(cell=cell.get)
+
+    async def call():
+        cell.set("cell 3")
+        address = server.url if sdk == "anthropic" else f"{server.url}/v1"
+        kind = anthropic.AsyncAnthropic if sdk == "anthropic" else openai.AsyncOpenAI
+        async with guard(kind(base_url=address, api_key=server.token), provider="demo", parts=parts) as client:
+            if sdk == "anthropic":
+                await client.messages.create(model="claude", max_tokens=50, messages=HELLO)
+            else:
+                await client.chat.completions.create(model="chat", max_tokens=50, messages=HELLO)
+
+    runner.run(call())
+    assert [entry.cell for entry in parts.ledger.entries()] == ["cell 3"]
+
+
+def test_a_guarded_client_that_a_tool_calls_obeys_the_limits_of_the_run(clients):
+    client = clients.openai()
+    refused = []
+
+    def add(a: int, b: int) -> int:
+        """Add."""
+        try:
+            say(client)
+        except tm.BudgetExceeded as error:
+            refused.append(str(error))
+        return a + b
+
+    asked = tm.Client("demo/claude", parts=clients.parts)
+    asked.run_tools("use the add tool with a=2 and b=3", tools=[add], limits=["1 requests/call"]).until_done()
+    assert len(clients.entries) == 1
+    assert "1 requests/call" in refused[0]
+
+
 @pytest.fixture
-def everywhere(parts):
-    guard_every_client(Door(parts, label=lambda: "In [7]", provider="demo"))
+def everywhere(parts, around):
+    around(cell=lambda: "cell 7")
+    guard_every_client(Door(parts, provider="demo"))
     yield parts
     release_every_client()
 
@@ -832,7 +882,7 @@ def test_every_client_made_afterwards_is_guarded_and_none_after_it_ended(server,
         say(claude)
         say(gpt.with_options(timeout=60))
         say(claude.with_options(timeout=60))
-        assert [entry.cell for entry in everywhere.ledger.entries()] == ["In [7]"] * 3
+        assert [entry.cell for entry in everywhere.ledger.entries()] == ["cell 7"] * 3
         release_every_client()
         assert not guards_every_client()
         say(claude)
@@ -843,10 +893,12 @@ def test_every_client_made_afterwards_is_guarded_and_none_after_it_ended(server,
 
 
 def test_guarding_every_client_twice_books_once_and_is_undone_at_once(server, everywhere):
-    guard_every_client(Door(everywhere, provider="demo"))
+    guard_every_client(Door(everywhere, [parse_limit("1 requests/session")], provider="demo"))
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token) as client:
         say(client)
-    assert [entry.cell for entry in everywhere.ledger.entries()] == [""]
+        with pytest.raises(tm.BudgetExceeded):
+            say(client)
+    assert len(everywhere.ledger.entries()) == 1
     release_every_client()
     assert not guards_every_client()
     assert "construct" not in openai.OpenAI.__init__.__qualname__

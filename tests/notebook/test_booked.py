@@ -76,6 +76,30 @@ def test_models_show_limits_cached_prices_and_keys(kernel: Any) -> None:
     assert "No model's name contains 'zzzz'" in kernel.run("%tokens models zzzz").error["evalue"]
 
 
+PLAIN = """
+import asyncio, threading, tokmagic as tm
+client, may_go_on = tm.Client("demo/claude", max_tokens=9), asyncio.Event()
+async def late():
+    await may_go_on.wait()
+    async with tm.AsyncClient("demo/claude", max_tokens=9) as mine:
+        await mine.send("Good night")
+task = asyncio.ensure_future(late())
+client.send("Good morning")
+"""
+
+
+def test_a_call_in_plain_python_is_booked_under_the_cell_that_began_it(kernel: Any) -> None:
+    first = kernel.run(PLAIN).reply["execution_count"]
+    assert f"cell {first} " in text_of(kernel, "%tokens history 1")
+    second = kernel.run("may_go_on.set(); await task").reply["execution_count"]
+    assert f"cell {first} " in text_of(kernel, "%tokens history 1")
+    third = kernel.run("x = threading.Thread(target=client.send, args=['Hello']); x.start(); x.join()")
+    assert f"cell {third.reply['execution_count']} " in text_of(kernel, "%tokens history 1")
+    counted = text_of(kernel, "%tokens report cell")
+    assert re.search(rf"cell {first} +2 ", counted)
+    assert not re.search(rf"cell {second} ", counted)
+
+
 MADE = """
 import openai
 server = shared_parts().demo_server()

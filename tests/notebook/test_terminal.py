@@ -68,3 +68,10 @@ def test_ctrl_c_stops_the_answer_and_keeps_what_had_arrived(terminal: pexpect.sp
 def test_the_gauge_and_its_words_are_plain_text(terminal: pexpect.spawn) -> None:
     assert "Context window" in run(terminal, "%tokens")
     assert re.search(r"tokens +model +characters\n", run(terminal, "%tokens count hello"))
+
+
+def test_a_call_in_plain_python_is_booked_under_the_cell_that_makes_it(terminal: pexpect.spawn) -> None:
+    run(terminal, "import tokmagic as tm")
+    cell = str(terminal.after).removeprefix("In [").removesuffix("]: ")
+    run(terminal, "tm.Client('demo/claude').send('Hi')")
+    assert re.search(rf"\bcell {cell} +1 ", run(terminal, "%tokens report cell"))

@@ -54,7 +54,7 @@ def guard(
     """
     parts = parts or shared_parts()
     parsed = [parts.known(limit if isinstance(limit, Limit) else parse_limit(limit)) for limit in limits]
-    door = Door(parts, lambda: parsed, provider=provider)
+    door = Door(parts, parsed, provider=provider)
     return cast("Client", door.guarded(client))
 
 

@@ -7,10 +7,11 @@ per call and what it has waited.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tokmagic.allowance import limits_around
 from tokmagic.codecs.registry import CODECS
 from tokmagic.codecs.sent import Sent, read_sent
 from tokmagic.core.bounds import require_bounds
@@ -25,6 +26,7 @@ from tokmagic.core.tokens import TokenCount
 from tokmagic.corridor.booking import Booking
 from tokmagic.guarding.attempts import Attempt
 from tokmagic.parts import Parts
+from tokmagic.surroundings import notebook
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +47,19 @@ class Desk:
         parts: whose book it is.
         service: the name of the service it talks to.
         key: fingerprint of its key; empty takes this process's own.
-        limits: those of every call, besides the configuration's.
-        label, notebook: name the cell that calls and its notebook, for the book.
-        pulse: is called whenever there is something new to show.
+        limits: those of every call, besides the configuration's and the notebook's.
     """
 
     parts: Parts
     service: str
     key: str = ""
-    limits: Callable[[], Sequence[Limit]] = tuple
-    label: Callable[[], str] = str
-    notebook: Callable[[], str] = str
-    pulse: Callable[[], object] = bool
+    limits: Sequence[Limit] = ()
 
     def booking(self) -> Booking:
-        """A new call in the book."""
-        limits, timeout = [*self.parts.settings.limits, *self.limits()], self.parts.settings.timeout
-        return Booking(self.parts, limits, timeout, cell=self.label(), notebook=self.notebook(), key=self.key)
+        """A new call in the book, made where this is asked: in that cell, and for that run where a tool calls."""
+        here, settings = notebook(), self.parts.settings
+        limits = [*here.over([*settings.limits, *self.limits]), *limits_around()]
+        return Booking(self.parts, limits, settings.timeout, cell=here.cell(), notebook=here.name(), key=self.key)
 
     def model(self, sent: Sent) -> Model:
         """The model that is asked; one the catalogue does not know has no price and no window."""
@@ -77,10 +75,11 @@ class Call:
 
     desk: Desk
     since: float = field(init=False)
-    _booking: Booking | None = field(default=None, init=False)
+    _booking: Booking = field(init=False)
 
     def __post_init__(self) -> None:
         self.since = self.desk.parts.clock()
+        self._booking = self.desk.booking()
 
     def attempt(self, asked: Asked) -> Attempt | None:
         """The attempt that this request is; None where it costs nothing.
@@ -91,14 +90,12 @@ class Call:
         sent = read_sent(asked.method, asked.path, asked.body)
         if sent.kind == "free":
             return None
-        if self._booking is None:
-            self._booking = self.desk.booking()
         model = self.desk.model(sent)
         plan = _plan(sent, model, self.desk.parts.counter(model))
         _require_bounds(sent, plan, self._booking.limits)
         lane = self.desk.parts.lane(model, self.desk.key)
         codec = CODECS[sent.protocol] if sent.kind == "call" else None
-        return Attempt(self._booking, plan, asked.retries + 1, codec, lane, self.since, self.desk.pulse)
+        return Attempt(self._booking, plan, asked.retries + 1, codec, lane, self.since, notebook().pulse)
 
 
 def _plan(sent: Sent, model: Model, counter: Counter) -> CallPlan:

@@ -41,9 +41,7 @@ class Door:
 
     Args:
         parts: whose book it is.
-        limits: those of every call, besides the configuration's.
-        label, notebook: name the cell that calls and its notebook, for the book.
-        pulse: is called whenever there is something new to show.
+        limits: those of every call, besides the configuration's and the notebook's.
         provider: the service; None finds it by each client's address.
         bell, bell_async: make what wakes a call that waits, in a thread and in an event loop.
 
@@ -54,11 +52,8 @@ class Door:
     def __init__(
         self,
         parts: Parts,
-        limits: Callable[[], Sequence[Limit]] = tuple,
-        label: Callable[[], str] = str,
-        pulse: Callable[[], object] = bool,
+        limits: Sequence[Limit] = (),
         *,
-        notebook: Callable[[], str] = str,
         provider: str | None = None,
         bell: Callable[[], ThreadBell] = ThreadBell,
         bell_async: Callable[[], LoopBell] = LoopBell,
@@ -69,9 +64,6 @@ class Door:
         self.bell = bell
         self.bell_async = bell_async
         self._limits = limits
-        self._label = label
-        self._notebook = notebook
-        self._pulse = pulse
         self._provider = provider
 
     def desk(self, client: Any) -> Desk:
@@ -84,7 +76,7 @@ class Door:
         key = client.api_key or getattr(client, "auth_token", None)
         known = key if isinstance(key, str) and service in self.parts.services() else ""
         fingerprint = Secret(known).fingerprint(service) if known else ""
-        return Desk(self.parts, service, fingerprint, self._limits, self._label, self._notebook, self._pulse)
+        return Desk(self.parts, service, fingerprint, self._limits)
 
     def guarded(self, client: Any) -> Any:
         """A guarded copy of an SDK's client.

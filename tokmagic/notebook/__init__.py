@@ -30,7 +30,15 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
         del magics.magics["cell"]["llm"]
     shell.register_magics(magics)
     shell.Completer.custom_matchers.append(magics.matcher)
-    surroundings.enter(surroundings.Notebook(magics.notebook_name, lambda: magics.client().limits))
+    shell.events.register("pre_run_cell", magics.before_cell)
+    magics.before_cell()
+    here = surroundings.Notebook(
+        name=magics.notebook_name,
+        cell=magics.cell_label,
+        limits=lambda: magics.client().limits,
+        pulse=magics.pulse,
+    )
+    surroundings.enter(here)
     if getattr(shell, "kernel", None) is not None:
         magics.show_state()
         displays.use(magics.bar)
@@ -48,6 +56,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     shell.configurables.remove(magics)
     shell.Completer.custom_matchers.remove(magics.matcher)
     surroundings.enter(surroundings.NONE)
+    shell.events.unregister("pre_run_cell", magics.before_cell)
     if magics.panel is not None:
         shell.events.unregister("post_run_cell", magics.after_cell)
         displays.use(None)

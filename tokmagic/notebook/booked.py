@@ -21,7 +21,6 @@ from tokmagic.notebook.markup import Bundle
 from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
-    from tokmagic.guarding.doors import Door
     from tokmagic.notebook.state import MagicsState
 
 HISTORY_HEAD = ("id", "when", "cell", "model", "in", "out", "waited", "cost", "state")
@@ -129,17 +128,18 @@ def models(_: MagicsState, rest: str) -> Bundle:
     return markup.table(MODEL_HEAD, lines, numbers=range(1, 7))
 
 
-def guard(magics: MagicsState, rest: str) -> Bundle:
+def guard(_: MagicsState, rest: str) -> Bundle:
     """Guard every SDK client that is made in this kernel from now on, or no more; without a word, say which.
 
     Raises:
         ConfigurationError: another word than ``on`` or ``off``.
     """
     from tokmagic.guarding import clients
+    from tokmagic.guarding.doors import Door
 
-    word, _, provider = rest.partition(" ")
+    word = rest.partition(" ")[0]
     if word == "on":
-        clients.guard_every_client(_door(magics, provider.strip()))
+        clients.guard_every_client(Door(shared_parts(), provider=rest.removeprefix(word).strip() or None))
     elif rest == "off":
         clients.release_every_client()
     elif rest:
@@ -147,16 +147,3 @@ def guard(magics: MagicsState, rest: str) -> Bundle:
     if clients.guards_every_client():
         return markup.prose("On: every anthropic and openai client made from now on obeys the book and its limits.")
     return markup.prose("Off: only clients given to tm.guard, or made while it was on, obey the book.")
-
-
-def _door(magics: MagicsState, provider: str) -> Door:
-    from tokmagic.guarding.doors import Door
-
-    return Door(
-        shared_parts(),
-        lambda: magics.client().limits,
-        lambda: f"cell {magics.shell.displayhook.prompt_count}",
-        magics.pulse,
-        notebook=magics.notebook_name,
-        provider=provider or None,
-    )

@@ -5,11 +5,9 @@ The reply is bound before anything is raised, so what arrived and was paid for i
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
@@ -117,8 +115,6 @@ def _call_options(street: Street, options: CellOptions) -> CallOptions:
         "stream": options.stream,
         "replay": True,
         "fresh": options.fresh,
-        "cell": f"cell {street.shell.displayhook.prompt_count}",
-        "notebook": notebook_name(street.shell.user_ns),
     }
 
 
@@ -128,12 +124,6 @@ def _thread(street: Street, options: CellOptions) -> Conversation | None:
     if options.new or options.thread not in street.threads:
         return street.client.conversation(options.thread)
     return street.threads[options.thread]
-
-
-def notebook_name(namespace: dict[str, Any]) -> str:
-    """The file's name, by what Jupyter or the editor told the kernel; empty where nobody did."""
-    path = os.environ.get("JPY_SESSION_NAME") or namespace.get("__vsc_ipynb_file__") or ""
-    return PurePath(str(path)).name
 
 
 def _answer(street: Street, options: CellOptions, stream: Stream, thread: Conversation | None, view: View) -> None:

@@ -6,7 +6,10 @@ configuration stay until the kernel ends. The magics are above it, and each word
 
 from __future__ import annotations
 
+import os
+from contextvars import ContextVar
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from tokmagic.notebook.panel import Panel
     from tokmagic.notebook.widget import GaugeWidget
     from tokmagic.sync import Client
+
+
+#: The label of the cell in which this code, or the task that it is part of, was begun.
+_cell: ContextVar[str] = ContextVar("tokmagic_cell")
 
 
 class RefusedSetting(OneLine, TraitError):
@@ -57,6 +64,7 @@ class MagicsState(Magics):
         self._configured: tuple[str, ...] = tuple(self.limits)
         self.threads: dict[str, Conversation] = {}
         self.panel: Panel | None = None
+        self._cell = ""
         self._client: Client | None = None
         self._widget: GaugeWidget | None = None
 
@@ -70,14 +78,22 @@ class MagicsState(Magics):
             from tokmagic.sync import Client
 
             limits: list[str | Limit] = [*self.configured_limits(), *self.notebook_limits()]
-            self._client = Client(self.model or None, limits=limits, notebook=self.notebook_name())
+            self._client = Client(self.model or None, limits=limits)
         return self._client
 
     def notebook_name(self) -> str:
-        """The name of the notebook, as far as it is known."""
-        from tokmagic.notebook.cell import notebook_name
+        """The file's name, by what Jupyter or the editor told the kernel; empty where nobody did."""
+        path = os.environ.get("JPY_SESSION_NAME") or self.shell.user_ns.get("__vsc_ipynb_file__") or ""
+        return PurePath(str(path)).name
 
-        return notebook_name(self.shell.user_ns)
+    def before_cell(self, _: Any = None) -> None:
+        """A cell begins: calls from it bear its label, also those of a task that outlives it."""
+        self._cell = f"cell {self.shell.displayhook.prompt_count}"
+        _cell.set(self._cell)
+
+    def cell_label(self) -> str:
+        """The cell that calls; in a thread the last that began, for a thread does not know where it comes from."""
+        return _cell.get(self._cell)
 
     def configured_limits(self) -> tuple[Limit, ...]:
         """The limits of the IPython configuration."""
