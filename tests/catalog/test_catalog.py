@@ -141,6 +141,20 @@ def test_it_is_known_which_models_think_unseen(name, unseen):
 
 
 @pytest.mark.parametrize(
+    ("name", "on_demand", "by_itself"),
+    [
+        *[("anthropic/claude-opus-5-5", True, True), ("anthropic/claude-sonnet-4-6", True, True)],
+        *[("anthropic/claude-sonnet-5", True, True), ("openai/gpt-6-sol", True, True)],
+        *[("anthropic/claude-sonnet-5-5", True, False), ("anthropic/claude-haiku-5-5", True, False)],
+        *[("anthropic/claude-haiku-4-5", False, False), ("deepseek/deepseek-v4-pro", False, False)],
+    ],
+)
+def test_it_is_known_which_models_compact_on_demand_and_which_by_themselves(name, on_demand, by_itself):
+    model = find(name)
+    assert (model.compacts, model.compacts_by_itself) == (on_demand, by_itself)
+
+
+@pytest.mark.parametrize(
     ("alias", "listed"),
     [
         ("anthropic/claude-sonnet-5-5@20261001", "anthropic/claude-sonnet-5-5"),

@@ -49,7 +49,7 @@ def test_wishes_of_the_summary_stand_in_for_the_services_own():
     [
         (CHAT, SERVER, None),
         (SMALL, SERVER, 8_000),
-        (replace(CLAUDE, compacts=False), SERVER, None),
+        (replace(CLAUDE, compacts_by_itself=False), SERVER, None),
         (replace(CLAUDE, max_output_tokens=None), SERVER, None),
         (CLAUDE, replace(SERVER, threshold=49_999), None),
         (GPT, replace(SERVER, threshold=999), None),
@@ -104,6 +104,9 @@ def test_the_beta_features_are_named_where_they_are_needed():
     sent_back = plan_call(CLAUDE, (block, user("So?")), Wishes(max_tokens=100), COUNTED).request.extras.headers
     assert asked == {"anthropic-beta": BY_ITSELF}
     assert sent_back == {"anthropic-beta": f"{BY_ITSELF},{ON_DEMAND}"}
+    on_demand = replace(CLAUDE, compacts_by_itself=False)
+    sent_there = plan_call(on_demand, (block, user("So?")), Wishes(max_tokens=100), COUNTED).request.extras.headers
+    assert sent_there == {"anthropic-beta": ON_DEMAND}
     assert plan(GPT).request.extras.headers == {}
     assert plan_call(CLAUDE, LONG, Wishes(max_tokens=100), COUNTED).request.extras.headers == {}
 

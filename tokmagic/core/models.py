@@ -78,6 +78,7 @@ class Model:
         retires: the day from which the provider serves it no more, where one is announced.
         cache_minimum: tokens from which on its service caches a beginning that is marked; None where none is marked.
         compacts: whether its service summarises a conversation on demand.
+        compacts_by_itself: whether it does so on the way to an answer, from a number of tokens on.
     """
 
     provider: str
@@ -97,6 +98,7 @@ class Model:
     retires: date | None = None
     cache_minimum: int | None = None
     compacts: bool = False
+    compacts_by_itself: bool = False
 
     @property
     def name(self) -> str:

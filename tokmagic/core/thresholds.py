@@ -33,7 +33,7 @@ def compact_at(model: Model, settings: Compacting, room: int | None) -> CompactA
         ConfigurationError: the service does not compact by itself, or not at that threshold.
     """
     least = LEAST.get(model.protocol)
-    if least is None or not model.compacts or model.max_output_tokens is None:
+    if least is None or not model.compacts_by_itself or model.max_output_tokens is None:
         over = " over Chat Completions" if model.protocol == "chat" else ""
         raise ConfigurationError(
             f"The service of {model.name} compacts no conversation by itself{over}: use compact=auto, or another model."
@@ -64,11 +64,12 @@ def _wish(model: Model, settings: Compacting) -> str:
 
 def with_betas(headers: Mapping[str, str], request: Request, model: Model) -> Mapping[str, str]:
     """The headers with the beta features that the request needs: to compact, and to send a summary back."""
-    if model.protocol != "messages" or not model.compacts:
+    if model.protocol != "messages":
         return headers
-    if request.compact_at is not None:
+    holds = _holds_block(request.messages)
+    if request.compact_at is not None or (holds and model.compacts_by_itself):
         headers = with_beta(headers, BY_ITSELF)
-    return with_beta(with_beta(headers, BY_ITSELF), ON_DEMAND) if _holds_block(request.messages) else headers
+    return with_beta(headers, ON_DEMAND) if holds and model.compacts else headers
 
 
 def _holds_block(messages: tuple[Message, ...]) -> bool:
