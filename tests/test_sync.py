@@ -7,22 +7,34 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
+from tests.endless import Endless
 from tests.patience import PATIENCE
+from tokmagic import catalog, tokenizers
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, LedgerError
 from tokmagic.core.events import Completed, ReasoningDelta, Started, TextDelta
 from tokmagic.ledgers.sqlite import SQLiteLedger
 from tokmagic.mailbox import Errand, Mailbox
+from tokmagic.server import start_server
 from tokmagic.sync import Client
 
 PROMPT = "The sea is deep. The sea is blue. Whales live in the sea."
 
 
 @pytest.fixture
-def slow(make_parts):
-    return make_parts(pace=20.0)
+def engine():
+    return Endless()
+
+
+@pytest.fixture
+def slow(make_parts, engine):
+    """Parts with a server whose answers never end."""
+    unlimited = [replace(model, rates=()) for model in catalog.demo_models().values()]
+    with start_server(unlimited, tokenizers.counter, engine=engine) as running:
+        yield make_parts(server=running)
 
 
 def interrupt_self():
@@ -59,7 +71,7 @@ def test_many_threads_share_one_budget(parts):
 
 def test_an_interrupt_keeps_what_arrived_and_settles_it(slow):
     def interrupted():
-        with Client("demo/claude", parts=slow).stream(PROMPT * 9) as events:
+        with Client("demo/claude", parts=slow).stream(PROMPT) as events:
             for event in events:
                 if isinstance(event, TextDelta):
                     interrupt_self()
@@ -89,28 +101,28 @@ def test_an_interrupt_while_blocked_reaches_the_caller(slow):
     client = Client("demo/claude", parts=slow)
     interrupt_when(lambda: any(call.output_tokens for call in client.snapshot().running))
     with pytest.raises(Interrupted) as stopped:
-        client.send(PROMPT * 9)
+        client.send(PROMPT)
     assert stopped.value.reply.stopped
     assert isinstance(stopped.value, KeyboardInterrupt)
 
 
-def test_an_interrupt_of_a_reply_in_one_piece_keeps_nothing_and_says_what_it_may_cost(slow):
-    looks = iter(range(10))
-    interrupt_when(lambda: bool(slow.ledger.open_entries()) and next(looks, None) is None)
+def test_an_interrupt_of_a_reply_in_one_piece_keeps_nothing_and_says_what_it_may_cost(slow, engine):
+    interrupt_when(engine.begun.is_set)
     with pytest.raises(Interrupted, match=r"nothing of the answer kept, ~?\S*\$0\.\d+") as stopped:
-        Client("demo/claude", parts=slow).send(PROMPT * 9, stream=False, max_tokens=300)
+        Client("demo/claude", parts=slow).send(PROMPT, stream=False, max_tokens=300)
     (entry,) = slow.ledger.entries()
     assert (entry.state, stopped.value.reply.cost.nanousd) == ("unsettled", entry.charge.ceiling.nanousd)
 
 
-def test_an_interrupt_while_waiting_for_a_rate_sends_nothing(slow):
-    client = Client("demo/claude", parts=slow, limits=["100 input_tokens/minute"], max_tokens=5)
+def test_an_interrupt_while_waiting_for_a_rate_sends_nothing(make_parts, server):
+    parts = make_parts(server=server, clock=lambda: 1_800_000_000.0)
+    client = Client("demo/claude", parts=parts, limits=["100 input_tokens/minute"], max_tokens=5)
     client.send("word " * 60)
     interrupt_when(lambda: client.snapshot().pause)
     with pytest.raises(Interrupted, match="before anything was sent") as stopped:
         client.send("word " * 80)
     assert stopped.value.reply is None
-    assert len(slow.ledger.entries()) == 1
+    assert len(parts.ledger.entries()) == 1
 
 
 def test_an_interrupt_while_the_server_starts_waits_for_nothing(make_parts, monkeypatch):
@@ -132,7 +144,7 @@ def test_an_interrupt_while_the_server_starts_waits_for_nothing(make_parts, monk
 
 def test_an_error_of_the_book_is_not_lost_when_a_call_is_left_early(slow):
     def leave():
-        with Client("demo/claude", parts=slow).stream(PROMPT * 9) as events:
+        with Client("demo/claude", parts=slow).stream(PROMPT) as events:
             for event in events:
                 if isinstance(event, TextDelta):
                     slow.ledger.close()
@@ -143,7 +155,7 @@ def test_an_error_of_the_book_is_not_lost_when_a_call_is_left_early(slow):
 
 
 def test_leaving_early_stops_the_call(slow):
-    with Client("demo/claude", parts=slow).stream(PROMPT * 9) as events:
+    with Client("demo/claude", parts=slow).stream(PROMPT) as events:
         for event in events:
             if isinstance(event, TextDelta):
                 break
