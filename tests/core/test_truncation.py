@@ -112,6 +112,9 @@ def test_only_what_is_kept_is_counted():
             self.seen += len(text)
             return self.inner.count(text)
 
+        def counts(self, texts):
+            return [self.count(text) for text in texts]
+
     text = "The quick brown fox jumps over the lazy dog. " * 20_000
     for strategy in ("end", "start"):
         watched = Watched()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from tokmagic.core.errors import ConfigurationError
 
 from . import packed
-from .fast import fast_count
+from .cores import each
+from .fast import fast_counts
 from .package_files import package_file
 
 if TYPE_CHECKING:
@@ -57,13 +58,16 @@ def encoding(name: str) -> tiktoken.Encoding:
 
 
 @cache
-def plain_count(name: str) -> Callable[[str], int]:
-    """What counts the tokens of a text of moderate length: the fast counter where it is installed."""
+def plain_counts(name: str) -> Callable[[Sequence[str]], list[int]]:
+    """What counts the tokens of texts of moderate length: the fast counter where it is installed, else all cores."""
 
-    def vendored(text: str) -> int:
+    def one(text: str) -> int:
         return len(encoding(name).encode_ordinary(text))
 
-    return fast_count(name, vendored) or vendored
+    def vendored(texts: Sequence[str]) -> list[int]:
+        return each(one, texts)
+
+    return fast_counts(name, vendored) or vendored
 
 
 @cache

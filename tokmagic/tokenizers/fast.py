@@ -11,7 +11,7 @@ counted as many: one that counts little never waits for it, and no other waits m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,8 +33,10 @@ _UNICODE_17 = re.compile(
 )
 
 
-def fast_count(name: str, otherwise: Callable[[str], int]) -> Callable[[str], int] | None:
-    """What counts the tokens of a text fast once that is worth it; ``otherwise`` counts the rest.
+def fast_counts(
+    name: str, otherwise: Callable[[Sequence[str]], list[int]]
+) -> Callable[[Sequence[str]], list[int]] | None:
+    """What counts the tokens of texts fast once that is worth it; ``otherwise`` counts the rest.
 
     None where the package or the encoding is not there.
     """
@@ -42,18 +44,21 @@ def fast_count(name: str, otherwise: Callable[[str], int]) -> Callable[[str], in
         return None
     seen, encode = 0, None
 
-    def count(text: str) -> int:
-        nonlocal seen, encode
-        if encode is None:
-            seen += len(text)
-            if seen < WORTH:
-                return otherwise(text)
-            encode = _loaded(name)
+    def one(text: str, encode: Callable[[bytes], Sized]) -> int:
         if not text.isascii() and _UNICODE_17.search(text):
-            return otherwise(text)
+            return otherwise([text])[0]
         return len(encode(as_utf8(text)))
 
-    return count
+    def counts(texts: Sequence[str]) -> list[int]:
+        nonlocal seen, encode
+        if encode is None:
+            seen += sum(map(len, texts))
+            if seen < WORTH:
+                return otherwise(texts)
+            encode = _loaded(name)
+        return [one(text, encode) for text in texts]
+
+    return counts
 
 
 def _loaded(name: str) -> Callable[[bytes], Sized]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import TypeAlias
 
 MOST = 16_384
+_Key: TypeAlias = tuple[int, bytes]
 
 
 class CountMemory:
@@ -20,20 +22,25 @@ class CountMemory:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._lock = Lock()
-        self._counts: OrderedDict[tuple[int, bytes], int] = OrderedDict()
+        self._counts: OrderedDict[_Key, int] = OrderedDict()
 
-    def recall(self, text: str, count: Callable[[str], int]) -> int:
-        """The count of ``text``, asked of ``count`` unless it is remembered."""
-        key = len(text), hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    def recall(self, texts: Sequence[str], counts: Callable[[list[str]], list[int]]) -> list[int]:
+        """The counts of ``texts``, in order; ``counts`` is asked for those that are not remembered, all at once."""
+        keys = [_key(text) for text in texts]
         with self._lock:
-            known = self._counts.get(key)
-            if known is not None:
+            known = {key: self._counts[key] for key in keys if key in self._counts}
+            for key in known:
                 self._counts.move_to_end(key)
-                return known
-        found = count(text)
+        if len(known) < len(keys):
+            new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+            known |= self._learned(list(new), counts(list(new.values())))
+        return [known[key] for key in keys]
+
+    def _learned(self, keys: list[_Key], counts: list[int]) -> dict[_Key, int]:
+        found = dict(zip(keys, counts, strict=True))
         with self._lock:
-            self._counts[key] = found
-            if len(self._counts) > self._most:
+            self._counts.update(found)
+            while len(self._counts) > self._most:
                 self._counts.popitem(last=False)
         return found
 
@@ -44,3 +51,7 @@ class CountMemory:
 
     def __len__(self) -> int:
         return len(self._counts)
+
+
+def _key(text: str) -> _Key:
+    return len(text), hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
