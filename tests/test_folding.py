@@ -8,7 +8,7 @@ from tests.test_compacting import CHATTER, QUESTION, ask, found, look, thread_of
 from tokmagic.client import AsyncClient
 from tokmagic.conversation import Conversation
 from tokmagic.core.compaction import Compacting
-from tokmagic.core.errors import BudgetExceeded, ConfigurationError
+from tokmagic.core.errors import BudgetExceeded, ConfigurationError, MissingKey
 from tokmagic.core.events import Compacted, Completed, Notice, Planned, TextDelta
 from tokmagic.core.messages import Compaction, Message, assistant, user
 from tokmagic.core.prices import Rates, cost
@@ -295,3 +295,39 @@ def test_a_call_in_parts_is_never_summarised_for_its_thread(parts, run):
     assert reply.receipt.calls > 1
     assert not found(events, Compacted)
     assert len(thread.messages) == 4
+
+
+def test_a_model_of_the_chain_whose_service_cannot_has_its_thread_compacted_the_ordinary_way(parts, run):
+    thread = long_thread("demo/gpt")
+    client = AsyncClient(["openai/gpt-6-sol", "demo/chat"], parts=parts)
+    events, reply = run(watch(client.stream(QUESTION, thread=thread, compact=by_itself("demo/gpt"), max_tokens=100)))
+    said = found(events, Notice)[0].text
+    assert said.startswith("openai/gpt-6-sol failed, demo/chat is asked instead. Its service does not compact this")
+    assert (reply.receipt.model, reply.receipt.instead_of) == ("demo/chat", ("openai/gpt-6-sol",))
+    assert reply.receipt.compaction.how == "summary"
+    assert found(events, Completed)[-1].reply == reply
+
+
+def test_a_chain_of_services_that_all_can_is_one_chain(parts, run):
+    thread = long_thread("demo/gpt")
+    client = AsyncClient(["openai/gpt-6-sol", "demo/gpt", "demo/chat"], parts=parts)
+    reply = run(ask(client, thread, compact=by_itself("demo/gpt")))[1]
+    assert (reply.receipt.model, reply.receipt.compaction.how) == ("demo/gpt", "threshold")
+
+
+def test_the_first_model_of_a_chain_must_be_able_to(parts, run):
+    client = AsyncClient(["demo/chat", "demo/gpt"], parts=parts)
+    with pytest.raises(ConfigurationError, match="demo/chat compacts no conversation by itself"):
+        run(ask(client, thread_of(1), compact="server"))
+
+
+def test_a_chain_that_fails_ends_with_the_failure_of_its_last_model(parts, run):
+    client = AsyncClient(["openai/gpt-6-sol", "deepseek/deepseek-v4-pro"], parts=parts)
+    with pytest.raises(MissingKey, match="deepseek"):
+        run(ask(client, thread_of(1), compact="server"))
+
+
+def test_a_chain_is_quoted_by_its_first_model(parts, run):
+    client = AsyncClient(["demo/gpt", "demo/chat"], parts=parts)
+    quote = run(client.quote(QUESTION, thread=long_thread("demo/gpt"), compact=by_itself("demo/gpt")))
+    assert (quote.model, quote.compaction.how) == ("demo/gpt", "threshold")

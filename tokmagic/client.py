@@ -13,7 +13,8 @@ from anyio import to_thread
 
 from tokmagic.allowance import limits_around
 from tokmagic.batch import AsyncBatch
-from tokmagic.compacting import CompactingPassage, ThreadCompaction
+from tokmagic.chaining import Call, in_thread
+from tokmagic.compacting import ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
@@ -257,17 +258,17 @@ class AsyncClient:
         """The newest entries of the book, the newest first."""
         return self.parts.ledger.entries(most=whole("most", most, 1))
 
-    def _passage(self, prompt: Prompt, options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
+    def _passage(self, prompt: Prompt, options: CallOptions) -> Call:
         return self._walk(as_messages(prompt), options)
 
-    def _walk(self, turns: tuple[Message, ...], options: CallOptions) -> Passage | SplitPassage | CompactingPassage:
+    def _walk(self, turns: tuple[Message, ...], options: CallOptions) -> Call:
         merged, limits = self._merged(options)
         thread, head, mode = merged.get("thread"), _head(merged), compacting_of(merged).mode
         make = partial(self._call, turns=turns, limits=limits)
         if thread is None or mode == "off" or (mode != "server" and not thread):
             return make((*head, *(thread.messages if thread else ()), *turns), merged)
         ask = partial(self._ask, limits=limits, about=thread.name)
-        return CompactingPassage(self.parts, make, ask, merged, thread, head, turns)
+        return in_thread(self.parts, make, ask, merged, thread, head, turns)
 
     def _call(
         self, said: tuple[Message, ...], options: CallOptions, *, turns: tuple[Message, ...], limits: list[Limit]
