@@ -235,6 +235,20 @@ def test_a_process_that_ends_settles_its_running_call_and_does_not_hang(tmp_path
     assert [entry.quality for entry in SQLiteLedger(tmp_path / "book.sqlite").entries()] == ["at least"]
 
 
+def test_a_process_ends_although_something_blocks_the_loop():
+    program = (
+        "import threading\n"
+        "from tokmagic import background\n"
+        "background.FAREWELL = 0.05\n"
+        "blocks = threading.Event()\n"
+        "background.loop().call_soon_threadsafe(lambda: (blocks.set(), threading.Event().wait()))\n"
+        "blocks.wait()\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_forked_child_makes_calls_of_its_own(parts):
     Client("demo/claude", parts=parts).send(PROMPT)
     child = os.fork()

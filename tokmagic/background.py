@@ -1,6 +1,7 @@
 """The event loop in which blocking calls are made: in a thread of its own, started on first use, one per process.
 
-When the process ends, what still runs is cancelled there and settled, as far as that takes no longer than a moment.
+When the process ends, what still runs is cancelled there and settled, as far as that takes no longer than a moment. It
+ends then also where something blocks the loop, such as an asynchronous tool that sleeps.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ FAREWELL = 5.0
 class _Background:
     portal: BlockingPortal
     loop: asyncio.AbstractEventLoop
+    over: asyncio.Event
 
 
 _running: dict[int, _Background] = {}
@@ -50,17 +52,19 @@ def _start() -> _Background:
     ready: Future[_Background] = Future()
 
     async def serve() -> None:
+        over = asyncio.Event()
         async with BlockingPortal() as running:
-            ready.set_result(_Background(running, asyncio.get_running_loop()))
-            await running.sleep_until_stopped()
+            ready.set_result(_Background(running, asyncio.get_running_loop(), over))
+            await over.wait()
+            await running.stop(cancel_remaining=True)
 
     thread = threading.Thread(target=anyio.run, args=(serve,), name="tokmagic", daemon=True)
     thread.start()
-    atexit.register(_stop, os.getpid(), ready.result().portal, thread)
+    atexit.register(_stop, os.getpid(), ready.result(), thread)
     return ready.result()
 
 
-def _stop(process: int, running: BlockingPortal, thread: threading.Thread) -> None:
+def _stop(process: int, running: _Background, thread: threading.Thread) -> None:
     if process == os.getpid():
-        running.call(running.stop, True)
+        running.loop.call_soon_threadsafe(running.over.set)
         thread.join(FAREWELL)

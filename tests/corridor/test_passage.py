@@ -2,9 +2,11 @@
 
 import asyncio
 import sqlite3
+import threading
 import types
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from tests.endless import Endless
@@ -190,6 +192,31 @@ def test_a_book_that_fails_while_an_answer_comes_costs_no_word_of_it(watched, ru
     assert told == "Whether a budget is near its end could not be seen: no levels today."
     assert isinstance(events[-1], Completed)
     assert [entry.state for entry in watched._ledger.entries()] == ["settled"]
+
+
+@pytest.mark.parametrize("stop", ["cancel", "scope"])
+def test_a_call_that_is_stopped_while_the_book_reserves_is_given_back(watched, run, stop):
+    reserve = watched.ledger.reserve
+
+    async def call():
+        loop, task, told = asyncio.get_running_loop(), asyncio.current_task(), threading.Event()
+        scope = anyio.CancelScope()
+
+        def reserved(*arguments):
+            end = task.cancel if stop == "cancel" else scope.cancel
+            loop.call_soon_threadsafe(lambda: (end(), told.set()))
+            assert told.wait(PATIENCE)
+            return reserve(*arguments)
+
+        watched.book.reserve = reserved
+        with scope:
+            await AsyncClient("demo/claude", parts=watched).send(PROMPT)
+
+    async def stopped():
+        await asyncio.wait([asyncio.create_task(call())])
+
+    run(stopped())
+    assert [(entry.state, entry.nanousd) for entry in watched._ledger.entries()] == [("released", 0)]
 
 
 def test_a_call_that_cannot_be_settled_fails_and_stays_held(watched, run):

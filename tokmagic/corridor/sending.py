@@ -148,6 +148,7 @@ class Attempt:
         self.plan, self._asked = shorter, replace(asked, charge=shorter.charge)
 
     async def _send(self, provider: Provider) -> AsyncGenerator[Event]:
+        await asyncio.sleep(0)  # a cancellation that came while the book was asked is delivered before anything is sent
         self.outcome.sent = True
         end = asyncio.get_running_loop().time() + self._booking.timeout
         async with aclosing(provider.stream(self.plan.request)) as events:
