@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tokmagic.core.replies import RECEIPT_MIME
+from tokmagic.tokenizers import counter
 
 
 def one_line(error: dict[str, Any]) -> str:
@@ -80,6 +81,9 @@ def test_what_a_failing_expression_printed_is_shown(kernel: Any) -> None:
         ("%tokens limit 'open", "ConfigurationError: A quote is not closed"),
         ("%tokens history two", "ConfigurationError: %tokens history takes a whole number"),
         ("%tokens count", "ConfigurationError: %tokens count needs a text"),
+        ("%tokens count hello -m", "ConfigurationError: -m needs a model, such as -m openai/gpt-5"),
+        ("%tokens count --modle x hello", "ConfigurationError: Unknown option --modle: use -m MODEL"),
+        ("%tokens plan hello -m demo/cloude", "UnknownModel: Unknown model 'demo/cloude'. Did you mean demo/claude"),
     ],
 )
 def test_a_mistake_fails_the_cell_in_one_line(kernel: Any, code: str, message: str) -> None:
@@ -214,6 +218,29 @@ def test_tokens_of_a_text_and_of_a_variable_are_counted(kernel: Any) -> None:
     assert all("demo/claude" in text for text in counted)
 
 
+@pytest.mark.parametrize(
+    ("typed", "text", "model"),
+    [
+        ("'Roses are red.' -m openai/gpt-5", "Roses are red.", "openai/gpt-5"),
+        ("--model openai/gpt-5 Roses are red.", "Roses are red.", "openai/gpt-5"),
+        ("-m=openai/gpt-5 flower", "A rose is a rose.", "openai/gpt-5"),
+        ("'python -m pytest'", "python -m pytest", "demo/claude"),
+        ("python -m pytest -q", "python -m pytest -q", "demo/claude"),
+    ],
+)
+def test_tokens_are_counted_for_the_model_that_is_named(kernel: Any, typed: str, text: str, model: str) -> None:
+    kernel.run("flower = 'A rose is a rose.'")
+    tokens, counted_for, characters = kernel.run(f"%tokens count {typed}").data[-1]["text/plain"].split()[-3:]
+    assert (counted_for, int(characters)) == (model, len(text))
+    assert int(tokens) == counter("o200k_base").count(text)
+
+
+def test_a_call_is_planned_for_the_model_that_is_named(kernel: Any) -> None:
+    planned = kernel.run("%tokens plan hello -m demo/small").data[-1]["text/plain"]
+    assert re.search(r"model +demo/small\n", planned)
+    assert "8,192" in kernel.run("%tokens plan -m demo/small").data[-1]["text/plain"]
+
+
 def test_models_settings_and_words_are_listed(kernel: Any) -> None:
     assert "demo/small" in kernel.run("%tokens models demo").data[-1]["text/plain"]
     assert "demo/claude" in kernel.run("%tokens config").data[-1]["text/plain"]
@@ -240,5 +267,6 @@ def test_a_cell_that_runs_again_is_replayed_for_nothing_and_says_so_until_it_is_
     assert "replayed" not in kernel.run(asked.replace("%%llm", "%%llm --fresh")).data[-1]["text/plain"]
     assert kernel.run("%tokens reset replay").data[-1]["text/plain"].split()[-1] == "1"
     assert "replayed" not in kernel.run(asked).data[-1]["text/plain"]
-    assert "%tokens reset replay forgets" in one_line(kernel.run("%tokens reset").error)
+    assert "%tokens reset needs the word replay" in one_line(kernel.run("%tokens reset").error)
+    assert "takes the word replay, not 'all'" in one_line(kernel.run("%tokens reset all").error)
     kernel.run("shared_parts().replays = forgetful")

@@ -25,7 +25,8 @@ before, modules = state(), set(sys.modules)
 def output_of(tmp_path: Path, environment: Callable[[Path], dict[str, str]]) -> Callable[[str], tuple[str, str]]:
     def run(script: str) -> tuple[str, str]:
         command = [sys.executable, "-W", "error", "-c", START + script]
-        done = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, check=False)
+        env = environment(tmp_path)
+        done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
         return done.stdout, done.stderr
 
     return run
@@ -103,6 +104,13 @@ print(complete("%%llm -m demo/s"))
 print(complete("%tokens hi", ""))
 print("--max-tokens" in complete("%%llm --max-tokens 5 -"), "--model" in complete("%%llm --max-tokens 5 -"))
 print(complete("prin", "")[:1])
+print(complete("%%llm --reasoning "))
+shell.user_ns["poem"] = "Roses are red."
+print(complete("%tokens count po", ""), complete("%tokens count poem -", ""), complete("%tokens plan -m demo/s", ""))
+print(complete("%tokens report ", ""), complete("%tokens report day t", ""), complete("%tokens guard on op", ""))
+print(complete("%tokens reset ", ""), complete("%tokens limit ", ""))
+open("usage-kept.csv", "w").close()
+print(complete("%tokens export usage-k", ""))
 """
     out, err = output_of(script)
     assert err == ""
@@ -114,4 +122,9 @@ print(complete("prin", "")[:1])
         "['history']",
         "False True",
         "['print']",
+        "['off', 'low', 'medium', 'high']",
+        "['poem'] ['-m'] ['demo/small']",
+        "['model', 'cell', 'day', 'notebook', 'session'] ['today'] ['openai', 'openrouter']",
+        "['replay'] ['off']",
+        "['usage-kept.csv']",
     ]

@@ -25,7 +25,8 @@ BY: tuple[By, ...] = ("model", "cell", "day", "notebook", "session")
 #: A moment: itself, so long ago, or words such as ``today``, ``yesterday``, ``2026-11-20``, ``90m``, ``24h`` or ``7d``.
 Since: TypeAlias = datetime | timedelta | str
 
-#: What can be typed for a moment.
+#: Moments to choose from, and what can be typed for one.
+MOMENT_WORDS = ("today", "yesterday", "24h", "7d")
 MOMENTS = "a date such as 2026-11-20, today, yesterday, 90m, 24h or 7d"
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
 _LETTERS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -27,6 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COMPACTIONS = ("auto", "economic", "server", "now", "off")
 FORMATS = ("markdown", "text", "json", "code")
 EFFORTS = ("off", "low", "medium", "high")
+MODEL = ("-m", "--model")
 STRATEGIES = ("smart", "start", "middle", "end", "split", "off")
 
 _TARGET = re.compile(r"\s*(\S+)\s*<<(?=\s|$)")

@@ -1,4 +1,4 @@
-"""The words of ``%tokens`` about what a call may use: ``limit``, ``limits``, ``plan`` and ``config``.
+"""The words of ``%tokens`` about what a call may use: ``limit``, ``limits`` and ``config``.
 
 A limit set in a cell can be changed in a cell. One set by configuration holds whatever a cell says: a lower one about
 the same thing comes on top of it, a higher one is refused.
@@ -9,15 +9,14 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from tokmagic.api import safe_limits
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Level, Limit, show_amount
 from tokmagic.core.money import show_nanousd
 from tokmagic.core.words import parse_limit
 from tokmagic.ledgers.registry import shown
 from tokmagic.notebook import markup
-from tokmagic.notebook.cell import estimate
 from tokmagic.notebook.markup import Bundle
+from tokmagic.notebook.measuring import show_size
 from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
@@ -86,32 +85,6 @@ def _subject(limit: Limit) -> tuple[str, ...]:
     return limit.unit, limit.window, limit.scope, limit.models.lower()
 
 
-def plan(magics: MagicsState, rest: str) -> Bundle:
-    """What a call with that text would read, cost and wait for; without a text, the sizes that are safe for the model.
-
-    Raises:
-        TokmagicError: the call would be refused before any limit is asked.
-    """
-    if rest:
-        text = str(magics.shell.user_ns[rest]) if rest in magics.shell.user_ns else rest.strip("\"'")
-        client = magics.client()
-        return estimate(client.quote(text, system=magics.system or None, max_tokens=magics.max_tokens or None))
-    model = magics.model or shared_parts().default_model()[0]
-    sizes = safe_limits(model)
-    lines = (
-        ("context window", _tokens(sizes.context_window)),
-        ("longest answer", _tokens(sizes.max_output_tokens)),
-        ("safe max_tokens", _tokens(sizes.max_tokens)),
-        ("safe thinking budget", _tokens(sizes.thinking_budget, "takes none")),
-        ("extended output", _tokens(sizes.extended_max_tokens, "has none")),
-    )
-    return markup.table((model, "tokens"), lines, numbers=(1,))
-
-
-def _tokens(number: int | None, none: str = "unknown") -> str:
-    return none if number is None else f"{number:,}"
-
-
 def config(magics: MagicsState, _: str) -> Bundle:
     """The settings in force."""
     settings = shared_parts().settings
@@ -123,7 +96,7 @@ def config(magics: MagicsState, _: str) -> Bundle:
         ("limits of the notebook", "; ".join(magics.notebook_limits()) or "none"),
         ("prices of your own", "; ".join(prices) or "none"),
         ("system", magics.system or "none"),
-        ("max_tokens", _tokens(magics.max_tokens or settings.max_tokens, "safe for the model: %tokens plan")),
+        ("max_tokens", show_size(magics.max_tokens or settings.max_tokens, "safe for the model: %tokens plan")),
         ("render_hz", f"{magics.render_hz:g}"),
         ("book", shown(settings.ledger)),
         ("user, team", f"{settings.user}, {settings.team or 'no team'}"),

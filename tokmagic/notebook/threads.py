@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from tokmagic.notebook.state import MagicsState
 
 HEAD = ("", "turn", "says", "sent")
+NONE_YET = "There is no conversation yet: a cell with --thread NAME begins one."
 #: Characters of a turn that are shown.
 SHOWN = 100
 
 
 def threads(magics: MagicsState, _: str) -> Bundle:
     """The named conversations."""
+    if not magics.threads:
+        return markup.prose(NONE_YET)
     lines = [(name, f"{len(thread):,}", _compacted(thread)) for name, thread in sorted(magics.threads.items())]
     return markup.table(("thread", "messages", ""), lines, numbers=(1,))
 
@@ -82,7 +85,7 @@ def _turn(place: int, turn: Message, word_for_word: bool) -> tuple[str, ...]:
 def _named(magics: MagicsState, rest: str) -> tuple[Conversation, str]:
     """The thread that the first word names, else the last one used, and the words that are left."""
     if not magics.threads:
-        raise ConfigurationError("There is no conversation yet: a cell with --thread NAME begins one.")
+        raise ConfigurationError(NONE_YET)
     first, _, others = rest.partition(" ")
     if first in magics.threads:
         return magics.threads[first], others.strip()

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from tokmagic.api import count
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.snapshot import rows
-from tokmagic.notebook import booked, limiting, markup, threads
+from tokmagic.notebook import booked, limiting, markup, measuring, threads
 from tokmagic.notebook.markup import Bundle
-from tokmagic.notebook.wording import show_count
 from tokmagic.parts import shared_parts
 
 if TYPE_CHECKING:
@@ -34,24 +32,10 @@ def answer(magics: MagicsState, line: str) -> Bundle:
     return WORDS[word][1](magics, rest.strip())
 
 
-def _count(magics: MagicsState, rest: str) -> Bundle:
-    if not rest:
-        raise ConfigurationError("%tokens count needs a text or the name of a variable.")
-    namespace = magics.shell.user_ns
-    text = str(namespace[rest]) if rest in namespace else _unquoted(rest)
-    model = magics.model or shared_parts().default_model()[0]
-    tokens = show_count(count(text, model))
-    return markup.table(("tokens", "model", "characters"), [(tokens, model, f"{len(text):,}")], numbers=(0, 2))
-
-
-def _unquoted(text: str) -> str:
-    quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'"
-    return text[1:-1] if quoted else text
-
-
 def _reset(_: MagicsState, rest: str) -> Bundle:
     if rest != "replay":
-        raise ConfigurationError("%tokens reset replay forgets the kept answers, so that every cell is asked anew.")
+        said = f"takes the word replay, not {rest!r}" if rest else "needs the word replay"
+        raise ConfigurationError(f"%tokens reset {said}: that forgets the kept answers, so every cell is asked anew.")
     return markup.table(("answers forgotten",), [(f"{shared_parts().replays.clear():,}",)], numbers=(0,))
 
 
@@ -65,8 +49,11 @@ def _help(_: MagicsState, __: str) -> Bundle:
 
 #: Word after ``%tokens`` -> what it does, and the function that does it.
 WORDS: dict[str, tuple[str, Callable[[MagicsState, str], Bundle]]] = {
-    "count": ("tokens of a text or variable: %tokens count TEXT|VAR", _count),
-    "plan": ("what a call would take: %tokens plan TEXT|VAR; alone, the sizes safe for the model", limiting.plan),
+    "count": ("tokens of a text or variable: %tokens count TEXT|VAR [-m MODEL]", measuring.count),
+    "plan": (
+        "what a call would take: %tokens plan TEXT|VAR [-m MODEL]; without a text, the sizes safe for the model",
+        measuring.plan,
+    ),
     "limits": ("every limit and what it has left", limiting.limits),
     "limit": ('sets a limit: %tokens limit "5 usd/day, warn at 60 %"; off removes those set here', limiting.limit),
     "history": ("the newest calls in the book, or all turns of a thread: %tokens history [N|THREAD]", booked.history),
