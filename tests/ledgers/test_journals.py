@@ -82,9 +82,9 @@ def test_what_a_settlement_promises_is_in_the_files_when_they_are_synced(
 
 def test_the_gate_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:
     first, second = Gate(tmp_path / "book", patience=0), Gate(tmp_path / "book", patience=0)
-    with first.passed(), pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second.passed():
+    with first, pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second:
         pass
-    with second.passed():
+    with second:
         pass
     first.close()
     second.close()

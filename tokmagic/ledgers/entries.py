@@ -7,7 +7,7 @@ stands on follow from them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -40,7 +40,7 @@ LASTING = {"id", "call", "at", "model", "kind", "attempt", "owner", "lease_until
 ENDING = tuple(path for path in PATHS if path not in LASTING and not path.startswith("charge."))
 
 _values = attrgetter(*PATHS)
-_ending_values = attrgetter(*ENDING, "id")
+_how = attrgetter(*ENDING[2:], "id")
 _INSERT = f"INSERT INTO entries ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608
 _END = f"UPDATE entries SET {', '.join(path.replace('.', '_') + ' = ?' for path in ENDING)} WHERE id = ?"  # noqa: S608
 #: The entries of the index over what is open; SQLite uses it where these words stand.
@@ -50,12 +50,20 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entries"  # noqa: S608
 
 def insert(db: sqlite3.Connection, entry: Entry) -> None:
     """Write a new entry."""
-    db.execute(_INSERT, storable(_values(entry)))
+    keep(db, _INSERT, _values(entry))
 
 
-def end(db: sqlite3.Connection, entry: Entry) -> None:
-    """Write how an entry ended."""
-    db.execute(_END, storable(_ending_values(entry)))
+def end(db: sqlite3.Connection, entry: Entry, state: State, settled_at: float) -> None:
+    """Write how an entry ended, and when, whatever it says of these two itself."""
+    keep(db, _END, (state, settled_at, *_how(entry)))
+
+
+def keep(db: sqlite3.Connection, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
+    """Run a statement on values, made storable where they are not."""
+    try:
+        return db.execute(statement, values)
+    except UnicodeEncodeError:
+        return db.execute(statement, storable(values))
 
 
 def storable(values: Iterable[object]) -> list[object]:

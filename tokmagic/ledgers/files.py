@@ -20,7 +20,7 @@ from weakref import WeakSet, finalize
 from tokmagic.core.errors import LedgerError
 
 from .journals import set_journal
-from .locks import Gate
+from .locks import Gate, identity
 from .schema import migrate
 
 MEMORY = ":memory:"
@@ -38,6 +38,7 @@ TROUBLES = {
     "SQLITE_BUSY": "is in use by another process: end that one, or try again",
 }
 _sync = getattr(os, "fdatasync", os.fsync)
+_NO_GATE = nullcontext()
 UNKNOWN_TROUBLE = "cannot be used: try again, or set TOKMAGIC_HOME to another folder"
 
 
@@ -60,6 +61,7 @@ class BookFile:
         self._identity: tuple[int, int] | None = None
         self._log: Log | None = None
         self._gate = None if self.path == MEMORY else Gate(self._at, PATIENCE)
+        self._one_line = OneLine(self.path)
         _opened.add(self)
         with self.transaction():
             pass
@@ -78,7 +80,7 @@ class BookFile:
             yield db
             log = self._log
         if log is not None:
-            with self._one_line():
+            with self._one_line:
                 log.sync()
 
     @contextmanager
@@ -87,7 +89,7 @@ class BookFile:
 
         The next ``transaction``, of any process, makes it survive that, too.
         """
-        with self._lock, self._one_line(), self._passed():
+        with self._lock, self._one_line, self._passed():
             db = self._connection()
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -100,21 +102,17 @@ class BookFile:
 
     def close(self) -> None:
         """Close the connection. Closing twice is a no-op."""
-        with self._lock, self._one_line():
+        with self._lock, self._one_line:
             self._closed = True
             there = self._db is not None and self._at.exists()
-            with self._gate.passed() if self._gate is not None and there else nullcontext():
+            with self._gate if self._gate is not None and there else _NO_GATE:
                 self._drop_connection()
             self._drop()
 
     def _passed(self) -> AbstractContextManager[None]:
         if self._closed:
             raise LedgerError(f"the book {self.path} was closed: open it again.")
-        if self._gate is None:
-            return nullcontext()
-        if not self._at.exists():
-            self._at.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self._gate.passed()
+        return self._gate or _NO_GATE
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is not None and self._identity != self._identify():
@@ -168,21 +166,6 @@ class BookFile:
         if self._gate is not None:
             self._gate.close()
 
-    @contextmanager
-    def _one_line(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            name = getattr(error, "sqlite_errorname", "")
-            trouble = next((text for start, text in TROUBLES.items() if name.startswith(start)), UNKNOWN_TROUBLE)
-            raise LedgerError(f"the book {self.path} {trouble} ({error}).") from error
-        except TimeoutError as error:
-            raise LedgerError(f"the book {self.path} {TROUBLES['SQLITE_BUSY']} ({error}).") from error
-        except (OverflowError, UnicodeError) as error:
-            raise LedgerError(f"the book {self.path} can keep no such value ({error}).") from None
-        except OSError as error:
-            raise LedgerError(f"the book {self.path} {TROUBLES['SQLITE_CANTOPEN']} ({error.strerror}).") from error
-
     def before_fork(self) -> None:
         """Let the running transaction end, and begin no other."""
         self._lock.acquire()
@@ -195,6 +178,32 @@ class BookFile:
         """Forget the parent's handles; the next use opens the book anew."""
         self._drop()
         self._lock.release()
+
+
+class OneLine:
+    """Whatever SQLite or the file system reports within it is a ``LedgerError`` in one line.
+
+    Args:
+        book: what the line names.
+    """
+
+    def __init__(self, book: str) -> None:
+        self._book = book
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            name = getattr(error, "sqlite_errorname", "")
+            trouble = next((text for start, text in TROUBLES.items() if name.startswith(start)), UNKNOWN_TROUBLE)
+            raise LedgerError(f"the book {self._book} {trouble} ({error}).") from error
+        if isinstance(error, TimeoutError):
+            raise LedgerError(f"the book {self._book} {TROUBLES['SQLITE_BUSY']} ({error}).") from error
+        if isinstance(error, OverflowError | UnicodeError):
+            raise LedgerError(f"the book {self._book} can keep no such value ({error}).") from None
+        if isinstance(error, OSError):
+            raise LedgerError(f"the book {self._book} {TROUBLES['SQLITE_CANTOPEN']} ({error.strerror}).") from error
 
 
 class Log:
@@ -223,15 +232,6 @@ def _make(path: Path) -> None:
 def _remove_log(path: Path) -> None:
     for rest in ("-wal", "-shm", "-journal"):
         path.with_name(path.name + rest).unlink(missing_ok=True)
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from every other that ever lay at its path while it was open; None where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _sync_folder(path: Path) -> None:

@@ -11,9 +11,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
+
+#: The device of a file and its number there.
+Identity: TypeAlias = tuple[int, int]
 
 if sys.platform == "win32":
     import msvcrt
@@ -46,7 +48,7 @@ class LockFile:
     """One process's handle on a lock file; only one thread at a time may hold it.
 
     Args:
-        path: the lock file; it is made if missing, and made anew if it was removed.
+        path: the lock file; it is made if missing, with its folder, and made anew if it was removed.
         pace: seconds between two tries.
     """
 
@@ -54,6 +56,7 @@ class LockFile:
         self._path = path
         self._pace = pace
         self._file: int | None = None
+        self._identity: Identity | None = None
 
     def take(self, patience: float) -> None:
         """Take the lock, waiting up to ``patience`` seconds for it.
@@ -62,6 +65,8 @@ class LockFile:
             TimeoutError: another process kept it.
             OSError: the file cannot be opened.
         """
+        if self._try():
+            return
         began = time.monotonic()
         while not self._try():
             waited = time.monotonic() - began
@@ -96,23 +101,30 @@ class LockFile:
 
     def _try(self) -> bool:
         if self._file is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            found = os.fstat(self._file)
+            self._identity = found.st_dev, found.st_ino
         try:
             _take(self._file)
         except (BlockingIOError, PermissionError):
             return False
-        if not same_file(self._file, self._path):
+        if identity(self._path) != self._identity:
             self.close()
             return False
         return True
 
 
 class Gate:
-    """One process's way to the book; only one thread at a time may pass it.
+    """One process's way to the book, inside while it is entered; only one thread at a time may pass it.
 
     Args:
         book: the path of the book; the lock files lie beside it and are never removed.
         patience: seconds to wait.
+
+    Raises:
+        TimeoutError: on entry, where another process stayed inside.
+        OSError: on entry, where a lock file cannot be opened.
     """
 
     def __init__(self, book: Path, patience: float) -> None:
@@ -120,23 +132,15 @@ class Gate:
         self._door = LockFile(book.with_name(f"{book.name}.lock"), DOOR_PACE)
         self._queue = LockFile(book.with_name(f"{book.name}.queue"), QUEUE_PACE)
 
-    @contextmanager
-    def passed(self) -> Iterator[None]:
-        """Be the only one inside for the block.
-
-        Raises:
-            TimeoutError: another process stayed inside.
-            OSError: a lock file cannot be opened.
-        """
+    def __enter__(self) -> None:
         self._queue.take(self._patience)
         try:
             self._door.take(self._patience)
         finally:
             self._queue.give()
-        try:
-            yield
-        finally:
-            self._door.give()
+
+    def __exit__(self, *_: object) -> None:
+        self._door.give()
 
     def note(self) -> str:
         """What was left at the door; for who is inside."""
@@ -152,9 +156,10 @@ class Gate:
         self._queue.close()
 
 
-def same_file(file: int, path: Path) -> bool:
-    """Whether the open file is the one that lies at the path now."""
+def identity(path: Path) -> Identity | None:
+    """What tells a file from every other that ever lay at its path while it was open; None where there is none."""
     try:
-        return os.path.samestat(os.fstat(file), path.stat())
+        found = path.stat()
     except FileNotFoundError:
-        return False
+        return None
+    return found.st_dev, found.st_ino

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -21,6 +21,10 @@ from tokmagic.core.usage import NOTHING_USED
 from . import entries, notes, standings, tallies, tickets
 from .files import BookFile
 from .sums import at_ceiling
+
+#: What a reservation asks at first: its own state, whether a lease has ended, and whether anybody queues.
+_AT_FIRST = """SELECT (SELECT state FROM entries WHERE id = ?),
+    EXISTS (SELECT 1 FROM entries WHERE state = 'held' AND lease_until < ?), EXISTS (SELECT 1 FROM tickets)"""
 
 
 class SQLiteLedger:
@@ -45,22 +49,28 @@ class SQLiteLedger:
         """
         with self._file.sparing_transaction() as db:
             now = self._clock()
-            known = entries.state_of(db, entry.id)
-            if known is not None and known[0] == "held":
+            state, expired, queue = db.execute(_AT_FIRST, (entry.id, now)).fetchone()
+            if state == "held":
                 return Admitted()
-            _sweep(db, now)
-            tickets.lapse(db, now)
-            levels = _levels(db, accounts, ticket, now)
+            if expired:
+                _sweep(db, now)
+            if queue:
+                tickets.lapse(db, now)
+            at = max(entry.at, *(account.since for account in accounts), 0.0)
+            held = entry if (entry.state, entry.at) == ("held", at) else replace(entry, state="held", at=at)
+            known = standings.covering(db, held)
+            levels = tuple(standings.level(db, account, known.get(account.key), now) for account in accounts)
+            if queue:
+                levels = _behind(db, levels, ticket)
             decision = decide(levels, entry.charge)
             if isinstance(decision, Wait):
                 tickets.queue(db, ticket, levels, entry.charge, decision.seconds, now)
                 return decision
-            tickets.leave(db, ticket)
+            if queue:
+                tickets.leave(db, ticket)
             if isinstance(decision, Admitted):
-                at = max(entry.at, *(account.since for account in accounts), 0.0)
-                held = entry if (entry.state, entry.at) == ("held", at) else replace(entry, state="held", at=at)
                 entries.insert(db, held)
-                standings.hold(db, held, levels, now)
+                standings.hold(db, held, levels, known, now)
             return decision
 
     def expect(self, id: str, expected: Amounts) -> None:
@@ -108,7 +118,7 @@ class SQLiteLedger:
         with self._file.sparing_transaction() as db:
             now = self._clock()
             tickets.lapse(db, now)
-            return _levels(db, accounts, "", now)
+            return _behind(db, [standings.level(db, account, None, now) for account in accounts], "")
 
     def entries(
         self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000
@@ -154,8 +164,8 @@ class SQLiteLedger:
         return entry if entry.at == at else replace(entry, at=at), state
 
 
-def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, now: float) -> tuple[Level, ...]:
-    levels = (standings.standing(db, account, now) for account in accounts)
+def _behind(db: sqlite3.Connection, levels: Iterable[Level], ticket: str) -> tuple[Level, ...]:
+    """The levels with what is asked for by those ahead of the ticket."""
     return tuple(
         replace(level, ahead=tickets.ahead(db, level.account.key, ticket))
         if level.account.limit.full == "wait"
@@ -167,15 +177,13 @@ def _levels(db: sqlite3.Connection, accounts: Sequence[Account], ticket: str, no
 def _settle(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
     if entry.state == "unsettled":
         _charge_at_ceiling(db, entry, was, now)
-    elif entry.state == "settled" and entry.settled_at:
-        _charge(db, entry, was, now)
     else:
-        _charge(db, replace(entry, state="settled", settled_at=entry.settled_at or now), was, now)
+        _charge(db, entry, "settled", was, now)
 
 
 def _give_back(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
     free = replace(entry, used=NOTHING_HELD, usage=NOTHING_USED, nanousd=0, quality="exact")
-    _charge(db, replace(free, state="released", settled_at=entry.settled_at or now), was, now)
+    _charge(db, free, "released", was, now)
 
 
 def _learn(db: sqlite3.Connection, lessons: Lessons, now: float) -> None:
@@ -185,24 +193,24 @@ def _learn(db: sqlite3.Connection, lessons: Lessons, now: float) -> None:
         standings.lower(db, key, room, now)
 
 
-def _charge(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
-    _end(db, entry, was)
+def _charge(db: sqlite3.Connection, entry: Entry, state: State, was: State, now: float) -> None:
+    _end(db, entry, state, was, entry.settled_at or now)
     charge = standings.charge_holds if was == "held" else standings.correct_charges
     charge(db, entry.id, entry.used, now)
     standings.forget_holds(db, entry.id)
 
 
 def _charge_at_ceiling(db: sqlite3.Connection, entry: Entry, was: State, now: float) -> None:
-    _end(db, at_ceiling(entry, now), was)
+    _end(db, at_ceiling(entry, now), "unsettled", was, now)
     if was == "held":
         standings.charge_at_ceiling(db, entry.id, now)
 
 
-def _end(db: sqlite3.Connection, entry: Entry, was: State) -> None:
+def _end(db: sqlite3.Connection, entry: Entry, state: State, was: State, at: float) -> None:
     if was == "unsettled":
         tallies.take_out(db, entries.entry_of(db, entry.id))
-    entries.end(db, entry)
-    if entry.state != "released":
+    entries.end(db, entry, state, at)
+    if state != "released":
         tallies.add(db, entry)
 
 

@@ -9,97 +9,156 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple, TypeAlias
 
 from tokmagic.core.book import Entry
 from tokmagic.core.limits import Account, Amounts, Charge, Level, Limit, refill, take
+from tokmagic.core.units import Full, Scope, Unit, Window
 
 from . import entries, tallies
 from .entries import SCOPES
 
-_COLUMNS = """key, scope, scope_id, since, until, play, amount, unit, "window", "full", models, spent, held, room,
-    updated_at"""
+#: What the book keeps of limits is checked as it comes in; the same few are read over and over.
+_limit = lru_cache(maxsize=1024)(Limit)
+#: What an entry holds on an account, and what it takes from a bucket; and what its end changes: spent, held and room.
+_Change: TypeAlias = Callable[[Limit, int, int], tuple[int, int, int]]
+
+
+class Standing(NamedTuple):
+    """An account as the book has it: how full it was at ``updated_at``, and its limit."""
+
+    key: str
+    spent: int
+    held: int
+    room: float
+    updated_at: float
+    amount: int
+    unit: Unit
+    window: Window
+    scope: Scope
+    full: Full
+    models: str
+
+    @property
+    def limit(self) -> Limit:
+        """The limit, with the amount it had when the account was written last."""
+        return _limit(self.amount, self.unit, self.window, self.scope, self.full, self.models)
+
+    def refilled(self, now: float) -> float:
+        """The room its bucket has now; a refusing limit has none."""
+        return refill(self.limit, self.room, now - self.updated_at) if self.full == "wait" else 0.0
+
+
+_COLUMNS = ", ".join(f'"{name}"' for name in Standing._fields)
+_FIND = f"SELECT {_COLUMNS} FROM accounts WHERE key = ?"  # noqa: S608
 _COVERING = f"""WITH who (in_scope, id) AS (VALUES {", ".join("(?, ?)" for _ in SCOPES)})
     SELECT {_COLUMNS} FROM who CROSS JOIN accounts AS a ON a.scope = in_scope AND a.scope_id = id
     WHERE a.until > ? AND a.since <= ? AND a.play = ?"""  # noqa: S608
-_STANDING_ON = f"""SELECT {_COLUMNS}, ceiling, expected FROM holds JOIN accounts ON key = account
+_STANDING_ON = f"""SELECT ceiling, expected, {_COLUMNS} FROM holds JOIN accounts ON key = account
     WHERE entry = ?"""  # noqa: S608
+_WAITING_ON = """SELECT key, unit FROM holds JOIN accounts ON key = account WHERE entry = ? AND "full" = 'wait'"""
+_OPEN = """INSERT INTO accounts (amount, spent, held, room, updated_at, key, scope, scope_id, since, until, play, unit,
+    "window", "full", models) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_WRITE = "UPDATE accounts SET amount = ?, spent = ?, held = ?, room = ?, updated_at = ? WHERE key = ?"
+_STAND = "INSERT INTO holds VALUES (?, ?, ?, ?)"
 
 
-def standing(db: sqlite3.Connection, account: Account, now: float) -> Level:
-    """How full the account is, refilled up to ``now``; one that is new to the book is opened."""
-    if account.limit.window == "call":
+def covering(db: sqlite3.Connection, entry: Entry) -> dict[str, Standing]:
+    """The accounts whose window and scope an entry is in, by key, whatever models they are for."""
+    who = [text for scope in SCOPES for text in (scope, getattr(entry, scope))]
+    rows = db.execute(_COVERING, (*who, entry.at, entry.at, entry.play)).fetchall()
+    return {row[0]: Standing(*row) for row in rows}
+
+
+def level(db: sqlite3.Connection, account: Account, known: Standing | None, now: float) -> Level:
+    """How full the account is, refilled up to ``now``; one that is new to the book is opened.
+
+    ``known`` is what the book has of it, where that was read already.
+    """
+    limit = account.limit
+    if limit.window == "call":
         return Level(account)
-    row = db.execute("SELECT spent, held, room, updated_at FROM accounts WHERE key = ?", (account.key,)).fetchone()
-    if row is None:
+    found = known or _find(db, account.key)
+    if found is None:
         return _open(db, account, now)
-    level = _refilled(account, now, *row)
-    if now < row[3]:
-        write(db, level, now)
+    if limit.full == "wait":
+        level = Level(account, room=refill(limit, found.room, now - found.updated_at))
+    else:
+        level = Level(account, found.spent, found.held)
+    if now < found.updated_at:
+        db.execute(_WRITE, (limit.amount, level.spent, level.held, level.room, now, account.key))
     return level
-
-
-def write(db: sqlite3.Connection, level: Level, now: float) -> None:
-    """Keep a level that was refilled up to ``now``."""
-    db.execute(
-        "UPDATE accounts SET amount = ?, spent = ?, held = ?, room = ?, updated_at = ? WHERE key = ?",
-        (level.account.limit.amount, level.spent, level.held, level.room, now, level.account.key),
-    )
 
 
 def lower(db: sqlite3.Connection, key: str, room: float, now: float) -> None:
     """Leave a bucket at most ``room``; one that is not in the book stays out of it."""
-    row = db.execute(f"SELECT {_COLUMNS} FROM accounts WHERE key = ?", (key,)).fetchone()  # noqa: S608
-    if row is not None:
-        level = _level(row, now)
-        write(db, replace(level, room=min(level.room, room)), now)
+    found = _find(db, key)
+    if found is not None:
+        db.execute(_WRITE, (found.amount, found.spent, found.held, min(found.refilled(now), room), now, key))
 
 
-def hold(db: sqlite3.Connection, entry: Entry, levels: Iterable[Level], now: float) -> None:
-    """Book the charge of a new entry on the levels it was admitted to and on all others that cover it."""
-    asked = {level.account.key: level for level in levels if level.account.limit.window != "call"}
-    for level in (*asked.values(), *_others(db, entry, asked, now)):
-        unit = level.account.limit.unit
-        ceiling, expected = entry.charge.ceiling.of(unit) or 0, entry.charge.expected.of(unit) or 0
-        _stand(db, entry.id, level.account, ceiling, expected)
-        if level.account.limit.full == "wait":
-            write(db, replace(level, room=take(level.account.limit, level.room, expected)), now)
+def hold(
+    db: sqlite3.Connection, entry: Entry, levels: Iterable[Level], known: Mapping[str, Standing], now: float
+) -> None:
+    """Book the charge of a new entry on the levels it was admitted to and on all others of ``known`` that cover it."""
+    stands = {
+        level.account.key: (level.account.limit, level.spent, level.held, level.room)
+        for level in levels
+        if level.account.limit.window != "call"
+    }
+    for key, found in known.items():
+        if key not in stands and found.limit.covers(entry.model):
+            stands[key] = found.limit, found.spent, found.held, found.refilled(now)
+    holds, rows = [], []
+    for key, (limit, spent, held, room) in stands.items():
+        ceiling, expected = entry.charge.ceiling.of(limit.unit) or 0, entry.charge.expected.of(limit.unit) or 0
+        holds.append((entry.id, key, ceiling, expected))
+        if limit.full == "wait":
+            rows.append((limit.amount, spent, held, take(limit, room, expected), now, key))
         else:
-            write(db, replace(level, held=level.held + ceiling), now)
+            rows.append((limit.amount, spent, held + ceiling, room, now, key))
+    db.executemany(_STAND, holds)
+    db.executemany(_WRITE, rows)
 
 
 def expect(db: sqlite3.Connection, id: str, use: Amounts, now: float) -> None:
     """Let a held entry stand for another expected use on its buckets."""
-    for level, _, expected in _standing_on(db, id, now):
-        amount = use.of(level.account.limit.unit) or 0
-        if level.account.limit.full == "wait" and amount != expected:
-            write(db, replace(level, room=level.room + expected - amount), now)
-            db.execute("UPDATE holds SET expected = ? WHERE entry = ? AND account = ?", (amount, id, level.account.key))
+
+    def change(limit: Limit, _: int, expected: int) -> tuple[int, int, int]:
+        return 0, 0, expected - (use.of(limit.unit) or 0) if limit.full == "wait" else 0
+
+    _change(db, id, change, now)
+    stands = [(use.of(unit) or 0, id, key) for key, unit in db.execute(_WAITING_ON, (id,)).fetchall()]
+    db.executemany("UPDATE holds SET expected = ? WHERE entry = ? AND account = ?", stands)
 
 
 def charge_holds(db: sqlite3.Connection, id: str, used: Charge, now: float) -> None:
     """Replace what a held entry stands for by what it used."""
-    for level, ceiling, expected in _standing_on(db, id, now):
-        truth = _truth(level, used, ceiling)
-        freed = _freed(level, used, expected)
-        held = level.held - (ceiling if level.account.limit.full == "refuse" else 0)
-        write(db, replace(level, held=held, spent=level.spent + truth, room=level.room + freed), now)
+
+    def change(limit: Limit, ceiling: int, expected: int) -> tuple[int, int, int]:
+        if limit.full == "wait":
+            return 0, 0, _freed(limit, used, expected)
+        return _truth(limit, used, ceiling), -ceiling, 0
+
+    _change(db, id, change, now)
 
 
 def correct_charges(db: sqlite3.Connection, id: str, used: Charge, now: float) -> None:
     """Replace the ceiling an unsettled entry was charged at by what it used."""
-    for level, ceiling, expected in _standing_on(db, id, now):
-        spent = level.spent + _truth(level, used, ceiling) - (ceiling if level.account.limit.full == "refuse" else 0)
-        write(db, replace(level, spent=spent, room=level.room + _freed(level, used, expected)), now)
+
+    def change(limit: Limit, ceiling: int, expected: int) -> tuple[int, int, int]:
+        if limit.full == "wait":
+            return 0, 0, _freed(limit, used, expected)
+        return _truth(limit, used, ceiling) - ceiling, 0, 0
+
+    _change(db, id, change, now)
 
 
 def charge_at_ceiling(db: sqlite3.Connection, id: str, now: float) -> None:
     """Count what a held entry stands for as spent; a bucket keeps what was taken from it."""
-    for level, ceiling, _ in _standing_on(db, id, now):
-        if level.account.limit.full == "refuse":
-            write(db, replace(level, held=level.held - ceiling, spent=level.spent + ceiling), now)
+    _change(db, id, lambda limit, ceiling, _: (ceiling, -ceiling, 0) if limit.full == "refuse" else (0, 0, 0), now)
 
 
 def forget_holds(db: sqlite3.Connection, id: str) -> None:
@@ -107,55 +166,43 @@ def forget_holds(db: sqlite3.Connection, id: str) -> None:
     db.execute("DELETE FROM holds WHERE entry = ?", (id,))
 
 
-def _truth(level: Level, used: Charge, ceiling: int) -> int:
-    if level.account.limit.full == "wait":
-        return 0
-    amount = used.ceiling.of(level.account.limit.unit)
+def _change(db: sqlite3.Connection, id: str, change: _Change, now: float) -> None:
+    """Change all accounts an entry stands on; a bucket that neither gains nor loses goes on as it was written last."""
+    rows = []
+    for ceiling, expected, *columns in db.execute(_STANDING_ON, (id,)).fetchall():
+        found = Standing(*columns)
+        spent, held, room = change(found.limit, ceiling, expected)
+        if spent or held or room or now < found.updated_at:
+            filled = found.refilled(now) + room
+            rows.append((found.amount, found.spent + spent, found.held + held, filled, now, found.key))
+    db.executemany(_WRITE, rows)
+
+
+def _truth(limit: Limit, used: Charge, ceiling: int) -> int:
+    amount = used.ceiling.of(limit.unit)
     return ceiling if amount is None else amount
 
 
-def _freed(level: Level, used: Charge, expected: int) -> int:
-    limit = level.account.limit
-    if limit.full == "refuse" or limit.unit == "requests":
-        return 0
+def _freed(limit: Limit, used: Charge, expected: int) -> int:
     amount = used.expected.of(limit.unit)
-    return 0 if amount is None else expected - amount
+    return 0 if amount is None or limit.unit == "requests" else expected - amount
 
 
-def _others(db: sqlite3.Connection, entry: Entry, asked: Iterable[str], now: float) -> list[Level]:
-    who = [text for scope in SCOPES for text in (scope, getattr(entry, scope))]
-    rows = db.execute(_COVERING, (*who, entry.at, entry.at, entry.play)).fetchall()
-    levels = [_level(row, now) for row in rows if row[0] not in asked]
-    return [level for level in levels if level.account.limit.covers(entry.model)]
-
-
-def _standing_on(db: sqlite3.Connection, id: str, now: float) -> list[tuple[Level, int, int]]:
-    return [(_level(row, now), *row[-2:]) for row in db.execute(_STANDING_ON, (id,)).fetchall()]
-
-
-def _level(row: tuple[Any, ...], now: float) -> Level:
-    key, scope, scope_id, since, until, play, amount, unit, window, full, models, *standing = row[:15]
-    limit = Limit(amount, unit, window, scope, full, models)
-    account = Account(limit, key, scope_id, since, None if until == math.inf else until, bool(play))
-    return _refilled(account, now, *standing)
-
-
-def _refilled(account: Account, now: float, spent: int, held: int, room: float, updated_at: float) -> Level:
-    if account.limit.full == "wait":
-        return Level(account, room=refill(account.limit, room, now - updated_at))
-    return Level(account, spent, held)
+def _find(db: sqlite3.Connection, key: str) -> Standing | None:
+    row = db.execute(_FIND, (key,)).fetchone()
+    return row and Standing(*row)
 
 
 def _open(db: sqlite3.Connection, account: Account, now: float) -> Level:
     limit = account.limit
     until = math.inf if account.until is None else account.until
-    window = (account.since, until, account.play, limit.amount, limit.unit, limit.window, limit.full, limit.models)
-    values = (account.key, limit.scope, account.scope_id, *window, 0, 0, float(limit.amount), now)
-    db.execute(f"INSERT INTO accounts ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
     if limit.full == "wait":
-        return Level(account, room=float(limit.amount))
-    level = Level(account, *_earlier(db, account, until))
-    write(db, level, now)
+        level = Level(account, room=float(limit.amount))
+    else:
+        level = Level(account, *_earlier(db, account, until))
+    standing = (limit.amount, level.spent, level.held, level.room, now, account.key)
+    covers = (limit.scope, account.scope_id, account.since, until, account.play)
+    db.execute(_OPEN, (*standing, *covers, limit.unit, limit.window, limit.full, limit.models))
     return level
 
 
@@ -169,10 +216,6 @@ def _earlier(db: sqlite3.Connection, account: Account, until: float) -> tuple[in
     )
     for id, model, state, ceiling, expected in rows.fetchall():
         if account.limit.covers(model):
-            _stand(db, id, account, ceiling or 0, expected or 0)
+            db.execute(_STAND, (id, account.key, ceiling or 0, expected or 0))
             held += (ceiling or 0) if state == "held" else 0
     return tallies.spent(db, account), held
-
-
-def _stand(db: sqlite3.Connection, id: str, account: Account, ceiling: int, expected: int) -> None:
-    db.execute("INSERT INTO holds VALUES (?, ?, ?, ?)", (id, account.key, ceiling, expected))

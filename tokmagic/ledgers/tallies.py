@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sqlite3
+from operator import attrgetter
 
 from tokmagic.core.book import Entry, Total
 from tokmagic.core.limits import Account
@@ -24,18 +25,21 @@ _DAILY = f"""INSERT INTO days (day, {", ".join(DAILY)}, calls, {", ".join(MEASUR
 #: A slot and a day that are not reached.
 _NEVER = 2**40
 _SUMS = ", ".join(f"sum({name})" for name in MEASURES)
+_place = attrgetter(*DIMENSIONS)
+_daily_place = attrgetter(*DAILY)
 
 
 def add(db: sqlite3.Connection, entry: Entry) -> None:
     """Add an entry that ended and may have run."""
     row = _row(db, entry)
-    (others,) = db.execute("SELECT count(*) FROM calls WHERE call = ? AND sum != ?", (entry.call, row)).fetchone()
-    known = db.execute("UPDATE calls SET entries = entries + 1 WHERE call = ? AND sum = ?", (entry.call, row)).rowcount
-    if not known:
+    rows = {found for (found,) in db.execute("SELECT sum FROM calls WHERE call = ?", (entry.call,))}
+    if row in rows:
+        db.execute("UPDATE calls SET entries = entries + 1 WHERE call = ? AND sum = ?", (entry.call, row))
+    else:
         db.execute("INSERT INTO calls VALUES (?, ?, 1)", (entry.call, row))
-    if others:
+    if rows - {row}:
         db.execute("INSERT OR IGNORE INTO spanning VALUES (?)", (entry.call,))
-    _change(db, entry, row, (1 - known, *measures(entry)))
+    _change(db, entry, row, (int(row not in rows), *measures(entry)))
 
 
 def take_out(db: sqlite3.Connection, entry: Entry) -> None:
@@ -111,11 +115,10 @@ def _where(since: float, until: float | None, session: str | None) -> tuple[str,
 
 def _change(db: sqlite3.Connection, entry: Entry, row: int, amounts: tuple[int, ...]) -> None:
     db.execute(_CHANGE, (*amounts, row))
-    place = entries.storable((slot_of(entry.at) // DAY, *(getattr(entry, name) for name in DAILY)))
-    db.execute(_DAILY, (*place, *amounts))
+    entries.keep(db, _DAILY, (slot_of(entry.at) // DAY, *_daily_place(entry), *amounts))
 
 
 def _row(db: sqlite3.Connection, entry: Entry) -> int:
-    place = entries.storable((slot_of(entry.at), *(getattr(entry, name) for name in DIMENSIONS)))
-    found = db.execute(_FIND, place).fetchone()
-    return int(found[0] if found else db.execute(_MAKE, place).lastrowid or 0)
+    place = (slot_of(entry.at), *_place(entry))
+    found = entries.keep(db, _FIND, place).fetchone()
+    return int(found[0] if found else entries.keep(db, _MAKE, place).lastrowid or 0)
