@@ -53,6 +53,8 @@ def whole(name: str, value: object, least: int) -> int:
     Raises:
         ConfigurationError: it is something else, or less than ``least``.
     """
+    if type(value) is int and value >= least:
+        return value
     number = index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
     if number is None or number < least:
         raise ConfigurationError(f"{name} is a whole number of {least:,} or more, not {given(value)}.")
