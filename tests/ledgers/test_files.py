@@ -279,14 +279,21 @@ def test_a_forked_child_and_its_parent_go_on_side_by_side(tmp_path: Path) -> Non
         (lambda folder: str(folder / "book"), "book"),
         (lambda folder: f"sqlite://{folder}/book", "book"),
         (lambda folder: "memory:", None),
+        (lambda folder: "memory", None),
     ],
-    ids=["path", "text", "sqlite", "memory"],
+    ids=["path", "text", "sqlite", "memory:", "memory"],
 )
 def test_a_setting_opens_its_ledger(tmp_path: Path, where: Callable[[Path], str | Path], made: str | None) -> None:
     ledger = open_ledger(where(tmp_path))
     assert isinstance(ledger, MemoryLedger) == (made is None)
     assert (tmp_path / "book").exists() == (made is not None)
     ledger.close()
+
+
+@pytest.mark.parametrize("where", ["redis", "rediss", "sqlite"])
+def test_a_scheme_without_a_place_is_no_name_of_a_file(where: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"use {where}://..., or ./{where} for such a file"):
+        open_ledger(where)
 
 
 @pytest.mark.parametrize("where", ["etcd://localhost", "postgres://x/y"])

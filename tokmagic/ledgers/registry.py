@@ -38,16 +38,18 @@ _SCHEME = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):(?P<rest>.*)", re.IGNORECAS
 
 
 def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
-    """The ledger of a setting: a path, ``sqlite:///path``, ``redis://host`` or ``memory:``.
+    """The ledger of a setting: a path, ``sqlite:///path``, ``redis://host``, ``memory:`` or ``memory``.
 
     Args:
         where: a path or a URL.
         clock: seconds of the epoch.
 
     Raises:
-        ConfigurationError: a scheme that is not supported.
+        ConfigurationError: a scheme that is not supported, or one alone that needs a place.
         LedgerError: the book cannot be opened.
     """
+    if isinstance(where, str) and where.lower() in LEDGERS:
+        return _alone(where, clock)
     match = _SCHEME.fullmatch(where) if isinstance(where, str) else None
     if match is None:
         if "://" in str(where):
@@ -59,6 +61,12 @@ def open_ledger(where: str | Path, clock: Clock = time.time) -> Ledger:
             f"a ledger at {scheme}:// is not supported: use a path, sqlite:///path, redis://host or memory:."
         )
     return LEDGERS[scheme](match["rest"], clock)
+
+
+def _alone(scheme: str, clock: Clock) -> Ledger:
+    if scheme.lower() != "memory":
+        raise ConfigurationError(f"the ledger {scheme} is nowhere: use {scheme}://..., or ./{scheme} for such a file.")
+    return MemoryLedger(clock=clock)
 
 
 def shown(where: str) -> str:
