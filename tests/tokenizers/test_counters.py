@@ -160,14 +160,16 @@ def test_a_million_spaces_are_plain_success(name):
 def test_equal_texts_are_counted_once():
     memory, asked = CountMemory(), []
     for text in ("one", "two", "".join(("o", "ne")), "two"):
-        memory.recall([text], lambda texts: asked.extend(texts) or list(map(len, texts)))
+        memory.recall(text, lambda text: asked.append(text) or len(text))
     assert asked == ["one", "two"]
+    counts = memory.recall_all(["three", "two", "three"], lambda texts: asked.extend(texts) or list(map(len, texts)))
+    assert (counts, asked) == ([5, 3, 5], ["one", "two", "three"])
 
 
 def test_the_memory_is_bounded_and_forgets_what_was_not_asked_for_longest():
     memory, asked = CountMemory(most=2), []
     for text in ("a", "b", "a", "c", "a", "b"):
-        memory.recall([text], lambda texts: asked.extend(texts) or [1])
+        memory.recall(text, lambda text: asked.append(text) or 1)
     assert len(memory) == 2
     assert asked == ["a", "b", "c", "b"]
 

@@ -55,11 +55,11 @@ class BpeCounter:
 
     def count(self, text: str) -> int:
         """Tokens of the text, as its publisher's encoder counts them; known at once the second time."""
-        return self.counts((text,))[0]
+        return self._memory.recall(text, self._count)
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """The same of many, on all cores if they are long."""
-        return self._memory.recall(texts, self._counted)
+        return self._memory.recall_all(texts, self._counted)
 
     def bound(self, text: str) -> int:
         """The count itself: it is exact."""
@@ -89,6 +89,9 @@ class BpeCounter:
         self._memory.clear()
         self._pieces.clear()
         self.threads.clear()
+
+    def _count(self, text: str) -> int:
+        return (plain_counts(self.name) if len(text) <= BLOCK else self._counted)([text])[0]
 
     def _counted(self, texts: Sequence[str]) -> list[int]:
         counts = [0] * len(texts)

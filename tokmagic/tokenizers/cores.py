@@ -24,6 +24,9 @@ MOST = 3
 
 def each(act: Callable[[str], int], texts: Sequence[str]) -> list[int]:
     """``act`` of every text, in order. What it raises is raised, and then no further text is begun."""
+    useful = _useful(texts)
+    if not useful:
+        return [act(text) for text in texts]
     results = [0] * len(texts)
     waiting = deque(enumerate(texts))
     helping: list[Future[None]] = []
@@ -38,7 +41,7 @@ def each(act: Callable[[str], int], texts: Sequence[str]) -> list[int]:
 
     try:
         with suppress(RuntimeError):
-            helping.extend(helper.submit(work) for helper in _crew()[: _useful(texts)])
+            helping.extend(helper.submit(work) for helper in _crew()[:useful])
         work()
     finally:
         waiting.clear()
@@ -56,7 +59,7 @@ def cores() -> int:
 
 def _useful(texts: Sequence[str]) -> int:
     """How many helpers such texts are worth."""
-    return min(len(texts), cores()) - 1 if sum(map(len, texts)) >= WORTH else 0
+    return min(len(texts), cores()) - 1 if len(texts) > 1 and sum(map(len, texts)) >= WORTH else 0
 
 
 @cache

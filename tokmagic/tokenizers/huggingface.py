@@ -38,11 +38,11 @@ class HuggingFaceCounter:
 
     def count(self, text: str) -> int:
         """Tokens of the text; known at once the second time."""
-        return self.counts((text,))[0]
+        return self._memory.recall(text, self._count)
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """The same of many, one after the other."""
-        return self._memory.recall(texts, lambda new: list(map(self._count, new)))
+        return [self.count(text) for text in texts]
 
     def bound(self, text: str) -> int:
         """The count itself: it is exact."""

@@ -24,25 +24,36 @@ class CountMemory:
         self._lock = Lock()
         self._counts: OrderedDict[_Key, int] = OrderedDict()
 
-    def recall(self, texts: Sequence[str], counts: Callable[[list[str]], list[int]]) -> list[int]:
+    def recall(self, text: str, count: Callable[[str], int]) -> int:
+        """The count of ``text``, asked of ``count`` unless it is remembered."""
+        key = _key(text)
+        known = self._known(key)
+        if known is None:
+            known = count(text)
+            self._learn({key: known})
+        return known
+
+    def recall_all(self, texts: Sequence[str], counts: Callable[[list[str]], list[int]]) -> list[int]:
         """The counts of ``texts``, in order; ``counts`` is asked for those that are not remembered, all at once."""
         keys = [_key(text) for text in texts]
-        with self._lock:
-            known = {key: self._counts[key] for key in keys if key in self._counts}
-            for key in known:
-                self._counts.move_to_end(key)
-        if len(known) < len(keys):
-            new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
-            known |= self._learned(list(new), counts(list(new.values())))
-        return [known[key] for key in keys]
+        known = {key: self._known(key) for key in keys}
+        new = {key: text for key, text in zip(keys, texts, strict=True) if known[key] is None}
+        found = dict(zip(new, counts(list(new.values())), strict=True))
+        self._learn(found)
+        return [found[key] if (count := known[key]) is None else count for key in keys]
 
-    def _learned(self, keys: list[_Key], counts: list[int]) -> dict[_Key, int]:
-        found = dict(zip(keys, counts, strict=True))
+    def _known(self, key: _Key) -> int | None:
         with self._lock:
-            self._counts.update(found)
+            count = self._counts.get(key)
+            if count is not None:
+                self._counts.move_to_end(key)
+            return count
+
+    def _learn(self, counts: dict[_Key, int]) -> None:
+        with self._lock:
+            self._counts.update(counts)
             while len(self._counts) > self._most:
                 self._counts.popitem(last=False)
-        return found
 
     def clear(self) -> None:
         """Forget all."""
