@@ -19,6 +19,11 @@ from transformers import (
     LlavaForConditionalGeneration,
     LlavaProcessor,
     PreTrainedTokenizerFast,
+    Qwen2AudioConfig,
+    Qwen2AudioEncoderConfig,
+    Qwen2AudioForConditionalGeneration,
+    Qwen2AudioProcessor,
+    WhisperFeatureExtractor,
 )
 
 from tests.local.conftest import SPECIAL, tokenizer
@@ -40,6 +45,8 @@ TEMPLATE = """
 {% endif %}"""
 #: Pixels of an image's side, and of the square that is one token.
 SIDE, PATCH = 32, 16
+#: Samples of a second as the hearing model takes them, and the seconds that it hears.
+RATE, LONGEST = 16_000, 2
 
 
 def seeing(folder: Path) -> Path:
@@ -93,6 +100,31 @@ def tiling(folder: Path) -> Path:
     template = TEMPLATE.replace("<|part|>", "<image>")
     Idefics3Processor(images, fast, image_seq_len=4, chat_template=template).save_pretrained(folder)
     Idefics3ForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def hearing(folder: Path) -> Path:
+    """A model that takes sounds, about 25 tokens a second."""
+    fast = _tokenizer("<|AUDIO|>")
+    torch.manual_seed(0)
+    encoder = Qwen2AudioEncoderConfig(
+        num_mel_bins=8,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=16,
+        d_model=16,
+        max_source_positions=50 * LONGEST,
+        initializer_range=0.5,
+    )
+    config = Qwen2AudioConfig(
+        audio_config=encoder,
+        text_config=_text(LlamaConfig, len(fast)),
+        audio_token_index=fast.convert_tokens_to_ids("<|AUDIO|>"),
+    )
+    features = WhisperFeatureExtractor(feature_size=8, sampling_rate=RATE, chunk_length=LONGEST)
+    template = TEMPLATE.replace("<|part|>", "<|AUDIO|>")
+    Qwen2AudioProcessor(features, fast, chat_template=template).save_pretrained(folder)
+    Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
     return folder
 
 

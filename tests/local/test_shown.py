@@ -197,5 +197,5 @@ def test_an_image_in_the_right_formats_stands_upright() -> None:
     turned[0x0112] = 6
     Image.new("RGB", (30, 20)).save(tall, "JPEG", exif=turned)
     parts = [{"type": "image_url", "image_url": {"url": address(tall.getvalue(), "image/jpeg")}}]
-    (message,) = showing.with_shown([{"role": "user", "content": parts}])
+    (message,) = showing.with_shown([{"role": "user", "content": parts}], 16_000)
     assert message["content"][0]["image"].size == (20, 30)

@@ -1,7 +1,8 @@
 """What a request says to a local model: a conversation for its chat template, and how to choose the next token.
 
-What a model cannot promise (a schema, a call that must come) or does not take (an image, to most) is refused, and so is
-a setting that would change more than the choice of tokens. What nobody sets is as the model's own folder has it.
+What a model cannot promise (a schema, a call that must come) or does not take (an image or a sound, to most) is
+refused, and so is a setting that would change more than the choice of tokens. What nobody sets is as the model's own
+folder has it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from tokmagic.codecs import WireError
 from tokmagic.codecs.chat import ChatCodec
 from tokmagic.codecs.wire import parse_json
 from tokmagic.core.documents import text_of
-from tokmagic.core.messages import Document, Image, Part, Request, ToolResult
+from tokmagic.core.messages import Audio, Document, Image, Part, Request, ToolResult
 
 from ..asks import asks_of
 
 #: What a model may take beside text.
-Kind: TypeAlias = Literal["image"]
-_KINDS: Mapping[type[Part], Kind] = {Image: "image"}
-_NAMES: Mapping[Kind, str] = {"image": "an image"}
+Kind: TypeAlias = Literal["image", "audio"]
+_KINDS: Mapping[type[Part], Kind] = {Image: "image", Audio: "audio"}
+_NAMES: Mapping[Kind, str] = {"image": "an image", "audio": "a sound"}
 #: Fields of a request that local models read beyond what a protocol has.
 FIELDS = frozenset(
     {"chat_template_kwargs", "generation_config", "min_p", "repetition_penalty", "seed", "top_k", "top_p"}

@@ -19,7 +19,7 @@ from .reading import MARKS
 
 PROTOCOLS: tuple[Protocol, ...] = ("messages", "responses", "chat")
 #: What a processor has for each kind of part it takes.
-_PARTS: Mapping[str, Kind] = {"image_processor": "image"}
+_PARTS: Mapping[str, Kind] = {"image_processor": "image", "feature_extractor": "audio", "audio_processor": "audio"}
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 
 
@@ -95,6 +95,8 @@ def ends_of(loaded: Loaded) -> list[int] | None:
 def _read(folder: Path) -> tuple[Any, Any, Any]:
     """The tokenizer, the processor or None, and the model."""
     try:
+        import soundfile  # noqa: F401 - wanted later, and then too late to say so
+        import soxr  # noqa: F401
         import torch
         import transformers
     except ImportError:

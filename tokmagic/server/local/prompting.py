@@ -1,6 +1,7 @@
 """A conversation as a model reads it: through its tokenizer's chat template, or its processor's where things are shown.
 
-Control tokens and placeholders of images in what is said are plain text: real ones come of the template alone.
+Control tokens and placeholders of images and sounds in what is said are plain text: real ones come of the template
+alone. A processor that would cut a long sound without a word is not given it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from tokmagic.codecs import Json, WireError
 from .asking import Said
 from .loading import Loaded
 from .reading import THOUGHTS
-from .showing import with_shown
+from .showing import refused, sound_part, sounds_in, with_shown
 
+#: Samples of a second of sound, where a processor does not say.
+_RATE = 16_000
 #: Tokens at the end of a prompt in which a thought may be opened for the model.
 _TAIL = 8
 
@@ -63,7 +66,9 @@ def _read(model: Loaded, asked: Said) -> list[int]:
 
 def _shown(model: Loaded, asked: Said) -> tuple[list[int], dict[str, Any]]:
     """The tokens and what is shown; a processor that cannot mark what is said gets only what needs no marks."""
-    messages, written = with_shown(asked.messages), _written(asked)
+    hearing = _hearing(model)
+    messages, written = with_shown(asked.messages, getattr(hearing, "sampling_rate", _RATE)), _written(asked)
+    _refuse_too_long(model, hearing, messages)
     template = model.processor.chat_template
     known = _variables(template["default"] if isinstance(template, dict) else template)
     written = {name: value for name, value in written.items() if name not in asked.template or name in known}
@@ -82,6 +87,29 @@ def _processed(model: Loaded, messages: list[Json], written: Json) -> Any:
         return model.processor.apply_chat_template(
             messages, tokenize=True, return_dict=True, return_tensors="pt", **written
         )
+
+
+def _hearing(model: Loaded) -> Any:
+    """The part of the processor that takes sounds; None where it has none."""
+    return getattr(model.processor, "audio_processor", None) or getattr(model.processor, "feature_extractor", None)
+
+
+def _refuse_too_long(model: Loaded, hearing: Any, messages: list[Json]) -> None:
+    """Refuse a sound that the processor would cut: one beyond its length that makes no more tokens than that does."""
+    room = getattr(hearing, "n_samples", None)
+    longest = max(map(len, sounds_in(messages)), default=0)
+    if room is not None and longest > room and _sounding(model, longest) == _sounding(model, room):
+        rate = hearing.sampling_rate
+        raise refused(f"a sound of {longest / rate:.1f} s is longer than the {room / rate:g} s that the model hears")
+
+
+def _sounding(model: Loaded, samples: int) -> int:
+    """Tokens of a silence that long, and what is around it."""
+    import numpy
+
+    silence = sound_part(numpy.zeros(samples, dtype="float32"))
+    made = _processed(model, [{"role": "user", "content": [silence]}], {"add_generation_prompt": True})
+    return len(made["input_ids"][0])
 
 
 def _holds_control(model: Loaded, messages: list[Json], asked: Said) -> bool:
