@@ -20,8 +20,8 @@ from tokmagic.core.errors import UnknownModel
 from tokmagic.core.limits import Amounts, Charge, Limit
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Model
-from tokmagic.core.planning import CallPlan, Wishes, plan_call
-from tokmagic.core.prices import ceiling
+from tokmagic.core.planning import CallPlan, Wishes, plan_call, worst_price
+from tokmagic.core.prices import ceiling, for_sound
 from tokmagic.core.tokens import TokenCount
 from tokmagic.corridor.booking import Booking
 from tokmagic.guarding.attempts import Attempt
@@ -110,7 +110,8 @@ def _plan(sent: Sent, model: Model, counter: Counter) -> CallPlan:
     plan = plan_call(free, request.messages, Wishes(max_tokens=most, truncate="off", tools=request.tools), counter)
     bound = plan.charge.ceiling.input_tokens if sent.request is not None else model.context_window or 0
     tokens = min(bound, model.context_window or bound)
-    worst = Amounts(1, tokens, most, tokens + most, ceiling(model.price, tokens, most))
+    price = worst_price(model, request) if sent.request is not None else for_sound(model.price) or model.price
+    worst = Amounts(1, tokens, most, tokens + most, ceiling(price, tokens, most))
     return replace(
         plan, model=model, request=replace(request, max_tokens=most), charge=Charge(worst, plan.charge.expected)
     )
