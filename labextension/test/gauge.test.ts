@@ -66,10 +66,10 @@ describe('the gauge', () => {
     show({
       cells: [
         cell,
-        { ...cell, texts: ['cell 4', '1', '0', '2', '$1.00'], receipt: { ...cell.receipt, call: 'c2' } }
+        { ...cell, texts: ['4', '1', '0', '2', '$1.00'], receipt: { ...cell.receipt, call: 'c2' } }
       ]
     });
-    expect(texts('.tokmagic-cells tbody th')).toEqual(['cell 4', 'cell 3']);
+    expect(texts('.tokmagic-cells tbody th')).toEqual(['4', '3']);
     expect(texts('.tokmagic-model')).toEqual(['demo/claude', 'demo/claude']);
     expect(texts('.tokmagic-badge').slice(0, 2)).toEqual(cell.receipt.badges);
   });

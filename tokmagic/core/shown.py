@@ -41,7 +41,7 @@ def _row_json(row: Row) -> dict[str, Any]:
 def _cell_json(cell: Cell) -> dict[str, Any]:
     usage = cell.receipt.usage
     tokens = (usage.input_tokens, usage.cache_read_tokens, usage.output_tokens)
-    texts = [cell.label or "-", *(f"{amount:,}" for amount in tokens), str(cell.receipt.cost)]
+    texts = [cell.label.removeprefix("cell ") or "-", *(f"{amount:,}" for amount in tokens), str(cell.receipt.cost)]
     return {"label": cell.label, "texts": texts, "receipt": cell.receipt.as_dict()}
 
 
