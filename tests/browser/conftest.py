@@ -21,12 +21,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.patience import PATIENCE
+
 HERE = Path(__file__).parent
 BUILT = HERE.parents[1] / "tokmagic" / "labextension" / "install.json"
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+#: What must come is waited for, here as well as where a test says nothing else.
+expect.set_options(timeout=PATIENCE * 1000)
 DEMANDED = os.environ.get("CI") == "true"
-#: Seconds for what a machine under load may take long to do, and seconds for what must be there soon.
-PATIENCE, SOON = 60_000, 15_000
 #: Tokens per second of the demo models, so that an answer can be watched.
 PACE = 60
 
@@ -106,7 +108,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], 
     yield started
     for _, process in running.values():
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
+    for _, process in running.values():
+        process.wait(PATIENCE)
 
 
 def launch(kind: str, folder: Path) -> tuple[Server, subprocess.Popen[bytes]]:
@@ -151,7 +154,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def wait_until_up(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     """Until it answers."""
-    deadline = time.monotonic() + PATIENCE / 1000
+    deadline = time.monotonic() + PATIENCE
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=2).close()
@@ -168,6 +171,7 @@ class Desk:
     def __init__(self, page: Page, server: Server) -> None:
         self.page = page
         self.server = server
+        page.set_default_timeout(PATIENCE * 1000)
 
     @property
     def panel(self) -> Locator:
@@ -190,13 +194,13 @@ class Desk:
     def open(self, name: str, *, idle: bool = True, panel: bool = True) -> None:
         """Open a notebook as a fresh page, with its kernel ready, and the panel beside it."""
         self.page.goto(self.server.address(name))
-        self.page.wait_for_selector(".jp-Notebook", timeout=PATIENCE)
-        self.page.wait_for_function("() => window.jupyterapp?.shell", timeout=PATIENCE)
+        self.page.wait_for_selector(".jp-Notebook")
+        self.page.wait_for_function("() => window.jupyterapp?.shell")
         self.page.evaluate(f"() => {{ window.kernel = {KERNEL} }}")
-        self.page.wait_for_function(IDLE if idle else "() => !!window.kernel()", timeout=PATIENCE)
+        self.page.wait_for_function(IDLE if idle else "() => !!window.kernel()")
         if panel:
             self.command("tokmagic:open")
-            expect(self.panel).to_be_visible(timeout=SOON)
+            expect(self.panel).to_be_visible()
 
     def switch(self, name: str) -> None:
         """Bring another notebook to the front of the same page."""
@@ -206,7 +210,8 @@ class Desk:
         )
 
     def command(self, name: str) -> None:
-        """Execute a command and do not wait for its end."""
+        """Execute a command as soon as there is one of that name, and do not wait for its end."""
+        self.page.wait_for_function("name => jupyterapp.commands.hasCommand(name)", arg=name)
         self.page.evaluate("name => { void jupyterapp.commands.execute(name) }", name)
 
     def run_all(self) -> None:
@@ -219,7 +224,7 @@ class Desk:
 
     def wait_idle(self) -> None:
         """Until nothing runs."""
-        self.page.wait_for_function(IDLE, timeout=PATIENCE)
+        self.page.wait_for_function(IDLE)
 
 
 #: The kernel of the notebook in front.

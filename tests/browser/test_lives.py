@@ -9,11 +9,11 @@ import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import expect
 
-PATIENCE, SOON = 60_000, 15_000
 LOAD = "%load_ext tokmagic"
 LIMIT = '%tokens limit "5 usd/session"'
 QUICK = "%%llm --max-tokens 30\nSay hello."
-LONG = "%%llm --max-tokens 1500\nWrite 600 words about the sea."
+#: An answer that is stopped, for it goes on for minutes.
+LONG = "%%llm --max-tokens 12000\nWrite 9,000 words about the sea."
 CALLS = re.compile(r"[1-9]\d* calls?")
 HINT = "%load_ext tokmagic"
 
@@ -23,18 +23,18 @@ def test_the_panel_lives_through_run_reload_restart_and_crash(desk):
     desk.open("lives.ipynb")
     expect(desk.panel).to_contain_text(HINT)
     desk.run_all()
-    expect(desk.row("cost session")).to_contain_text("1 call", timeout=PATIENCE)
+    expect(desk.row("cost session")).to_contain_text("1 call")
     expect(desk.panel.locator(".tokmagic-cells tbody")).to_have_count(1)
     desk.open("lives.ipynb")
-    expect(desk.row("cost session")).to_contain_text("1 call", timeout=SOON)
+    expect(desk.row("cost session")).to_contain_text("1 call")
     desk.page.evaluate("async () => { await window.kernel().restart() }")
-    expect(desk.panel).to_contain_text(HINT, timeout=SOON)
+    expect(desk.panel).to_contain_text(HINT)
     expect(desk.panel.locator(".tokmagic-row")).to_have_count(0)
     desk.wait_idle()
     desk.run_all()
-    expect(desk.row("cost session")).to_contain_text("1 call", timeout=PATIENCE)
+    expect(desk.row("cost session")).to_contain_text("1 call")
     desk.execute("import os; os._exit(1)")
-    expect(desk.panel).to_contain_text(HINT, timeout=PATIENCE)
+    expect(desk.panel).to_contain_text(HINT)
 
 
 def test_a_running_cell_is_followed_and_a_reload_in_its_midst_too(desk):
@@ -42,12 +42,13 @@ def test_a_running_cell_is_followed_and_a_reload_in_its_midst_too(desk):
     desk.open("busy.ipynb")
     desk.run_all()
     running = desk.row("running 0")
-    expect(running).to_contain_text("out so far", timeout=PATIENCE)
+    expect(running).to_contain_text("out so far")
     before = running.inner_text()
-    expect(running).not_to_have_text(before, timeout=SOON)
+    expect(running).not_to_have_text(before)
     desk.open("busy.ipynb", idle=False)
-    expect(running).to_contain_text("out so far", timeout=SOON)
-    expect(running).to_have_count(0, timeout=PATIENCE)
+    expect(running).to_contain_text("out so far")
+    desk.panel.get_by_role("button", name="Stop").click()
+    expect(running).to_have_count(0)
     expect(desk.row("cost session")).to_contain_text("1 call")
 
 
@@ -56,11 +57,11 @@ def test_stop_interrupts_the_cell_and_what_it_cost_is_shown(desk):
     desk.open("stop.ipynb")
     stop = desk.panel.get_by_role("button", name="Stop")
     desk.run_all()
-    expect(desk.row("running 0")).to_contain_text(re.compile("≈[1-9]"), timeout=PATIENCE)
+    expect(desk.row("running 0")).to_contain_text(re.compile("≈[1-9]"))
     stop.click()
-    expect(desk.page.locator(".jp-OutputArea-output").filter(has_text="Interrupted: ")).to_be_visible(timeout=SOON)
-    expect(desk.row("running 0")).to_have_count(0, timeout=SOON)
-    expect(desk.row("cost session")).to_contain_text("1 call", timeout=SOON)
+    expect(desk.page.locator(".jp-OutputArea-output").filter(has_text="Interrupted: ")).to_be_visible()
+    expect(desk.row("running 0")).to_have_count(0)
+    expect(desk.row("cost session")).to_contain_text("1 call")
 
 
 def test_why_a_call_waits_counts_down_and_what_was_cut_is_told(desk):
@@ -75,7 +76,7 @@ def test_why_a_call_waits_counts_down_and_what_was_cut_is_told(desk):
     desk.open("waits.ipynb")
     desk.run_all()
     pause = desk.row("pause")
-    expect(pause).to_contain_text(re.compile(r"\d+ s: "), timeout=PATIENCE)
+    expect(pause).to_contain_text(re.compile(r"\d+ s: "))
     expect(desk.row("cut")).to_contain_text("−")
     expect(desk.panel.locator(".tokmagic-badge").first).to_contain_text("−")
     limit = desk.panel.locator(".tokmagic-row[data-key^=limit]", has_text="600 tokens/minute")
@@ -84,9 +85,9 @@ def test_why_a_call_waits_counts_down_and_what_was_cut_is_told(desk):
     expect(desk.row("minute").locator("svg rect")).to_have_count(10)
     expect(desk.row("window")).to_contain_text("of 200,000 tokens")
     before = pause.inner_text()
-    expect(pause).not_to_have_text(before, timeout=SOON)
+    expect(pause).not_to_have_text(before)
     desk.panel.get_by_role("button", name="Stop").click()
-    expect(pause).to_have_count(0, timeout=SOON)
+    expect(pause).to_have_count(0)
 
 
 def test_a_panel_opened_late_finds_the_state(desk):
@@ -95,16 +96,16 @@ def test_a_panel_opened_late_finds_the_state(desk):
     desk.run_all()
     expect(
         desk.page.locator(".jp-OutputArea .tokmagic-receipt, .jp-OutputArea-output:has-text('in ·')").first
-    ).to_be_visible(timeout=PATIENCE)
+    ).to_be_visible()
     desk.command("tokmagic:open")
-    expect(desk.row("cost session")).to_contain_text("1 call", timeout=SOON)
+    expect(desk.row("cost session")).to_contain_text("1 call")
 
 
 def test_loaded_and_not_used_the_limits_are_shown_already(desk):
     desk.write("fresh.ipynb", LOAD)
     desk.open("fresh.ipynb")
     desk.run_all()
-    expect(desk.row("cost session")).to_contain_text("no calls yet", timeout=PATIENCE)
+    expect(desk.row("cost session")).to_contain_text("no calls yet")
 
 
 def test_the_gauge_inside_the_notebook_shows_the_same_and_goes_on_after_a_reload(desk):
@@ -112,11 +113,12 @@ def test_the_gauge_inside_the_notebook_shows_the_same_and_goes_on_after_a_reload
     desk.open("inline.ipynb")
     desk.run_all()
     inline = desk.page.locator(".jp-OutputArea .tokmagic-row[data-key='cost session']")
-    expect(inline).to_contain_text("1 call", timeout=PATIENCE)
-    assert inline.inner_text() == desk.row("cost session").inner_text()
+    expect(inline).to_contain_text("1 call")
+    desk.wait_idle()
+    expect(desk.row("cost session")).to_have_text(inline.inner_text(), use_inner_text=True)
     desk.page.evaluate("async () => { await jupyterapp.commands.execute('docmanager:save') }")
     desk.open("inline.ipynb")
-    expect(inline).to_contain_text("1 call", timeout=SOON)
+    expect(inline).to_contain_text("1 call")
 
 
 def test_a_saved_executed_notebook_shows_no_live_numbers(desk, tmp_path, monkeypatch):
@@ -139,13 +141,13 @@ def test_each_notebook_shows_its_own_kernel_and_two_on_one_show_the_same(lab_des
     desk.write("two.ipynb", LOAD, QUICK, QUICK.replace("hello", "goodbye"))
     desk.open("one.ipynb")
     desk.run_all()
-    expect(desk.row("cost session")).to_contain_text("1 call", timeout=PATIENCE)
+    expect(desk.row("cost session")).to_contain_text("1 call")
     desk.switch("two.ipynb")
-    expect(desk.panel).to_contain_text(HINT, timeout=SOON)
+    expect(desk.panel).to_contain_text(HINT)
     desk.run_all()
-    expect(desk.row("cost session")).to_contain_text("2 calls", timeout=PATIENCE)
+    expect(desk.row("cost session")).to_contain_text("2 calls")
     desk.switch("one.ipynb")
-    expect(desk.row("cost session")).to_contain_text("1 call,", timeout=SOON)
+    expect(desk.row("cost session")).to_contain_text("1 call,")
     desk.switch("two.ipynb")
     desk.page.evaluate(
         """async () => {
@@ -154,10 +156,10 @@ def test_each_notebook_shows_its_own_kernel_and_two_on_one_show_the_same(lab_des
           await by('two.ipynb').changeKernel({ id: by('one.ipynb').session.kernel.id });
         }"""
     )
-    expect(desk.row("cost session")).to_contain_text("1 call,", timeout=SOON)
+    expect(desk.row("cost session")).to_contain_text("1 call,")
     desk.wait_idle()
     desk.run_all()
-    expect(desk.row("cost session")).to_contain_text("3 calls", timeout=PATIENCE)
+    expect(desk.row("cost session")).to_contain_text("3 calls")
 
 
 def test_the_status_bar_tells_what_is_left_and_opens_the_panel_by_keyboard(lab_desk):
@@ -166,15 +168,15 @@ def test_the_status_bar_tells_what_is_left_and_opens_the_panel_by_keyboard(lab_d
     desk.open("status.ipynb", panel=False)
     expect(desk.status).to_be_hidden()
     desk.run_all()
-    expect(desk.status).to_be_visible(timeout=PATIENCE)
-    expect(desk.status).to_contain_text(re.compile(r"left$"), timeout=PATIENCE)
+    expect(desk.status).to_be_visible()
+    expect(desk.status).to_contain_text(re.compile(r"left$"))
     expect(desk.panel).to_be_hidden()
     button = desk.status.get_by_role("button")
     button.focus()
     button.press("Enter")
-    expect(desk.panel).to_be_visible(timeout=SOON)
+    expect(desk.panel).to_be_visible()
     desk.page.evaluate("async () => { await window.kernel().restart() }")
-    expect(desk.status).to_be_hidden(timeout=SOON)
+    expect(desk.status).to_be_hidden()
 
 
 def test_the_command_palette_opens_the_panel(lab_desk):
@@ -184,7 +186,7 @@ def test_the_command_palette_opens_the_panel(lab_desk):
     desk.command("apputils:activate-command-palette")
     desk.page.keyboard.type("token panel")
     desk.page.locator(".lm-CommandPalette-item", has_text="Show Token Panel").click()
-    expect(desk.panel).to_be_visible(timeout=SOON)
+    expect(desk.panel).to_be_visible()
 
 
 @pytest.mark.parametrize("message", [{"type": "limit", "words": "500 usd/session"}, {"type": "hello", "limits": []}])
@@ -194,7 +196,7 @@ def test_nothing_a_browser_sends_raises_a_limit(lab_desk, message):
     desk.open("safe.ipynb")
     desk.run_all()
     limit = desk.panel.locator(".tokmagic-row", has_text="$5.00/session")
-    expect(limit).to_be_visible(timeout=PATIENCE)
+    expect(limit).to_be_visible()
     desk.wait_idle()
     desk.page.evaluate(
         """async message => {
@@ -214,3 +216,13 @@ def test_nothing_a_browser_sends_raises_a_limit(lab_desk, message):
     desk.wait_idle()
     expect(limit).to_be_visible()
     expect(desk.panel.locator(".tokmagic-row", has_text="$500")).to_have_count(0)
+
+
+def test_a_long_error_breaks_between_words_and_a_narrow_panel_holds_large_numbers(desk):
+    desk.write("narrow.ipynb", LOAD, "%%llm --max-tokens 30\n{{'word ' * 150_000}}", "%%llm -m demo/cloude\nHello.")
+    desk.open("narrow.ipynb")
+    desk.run_all()
+    expect(desk.panel.locator(".tokmagic-cells tbody")).to_have_count(1, timeout=PATIENCE)
+    assert desk.panel.locator(".tokmagic-body").evaluate("body => body.scrollWidth - body.clientWidth") == 0
+    error = desk.page.locator(".jp-OutputArea-output pre").filter(has_text="UnknownModel")
+    expect(error).to_have_css("word-break", "normal", timeout=PATIENCE)

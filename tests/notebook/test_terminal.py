@@ -10,6 +10,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from tests.patience import PATIENCE
+
 PROMPT = r"In \[\d+\]: "
 
 
@@ -21,7 +23,7 @@ def terminal(
     command = ["-m", "IPython", "--simple-prompt", "--no-banner", "--colors=NoColor", "--no-confirm-exit"]
     home = {**environment(folder), "IPYTHONDIR": str(folder / "ipython"), "TERM": "dumb"}
     child = pexpect.spawn(
-        sys.executable, command, env=home, encoding="utf-8", timeout=60, dimensions=(40, 200), echo=False
+        sys.executable, command, env=home, encoding="utf-8", timeout=PATIENCE, dimensions=(40, 200), echo=False
     )
     child.expect(PROMPT)
     run(child, "%load_ext tokmagic")
