@@ -206,7 +206,7 @@ class Desk:
         """Bring another notebook to the front of the same page."""
         self.page.evaluate("path => jupyterapp.commands.execute('docmanager:open', { path })", name)
         self.page.wait_for_function(
-            f"path => jupyterapp.shell.currentWidget?.context?.path === path && ({IDLE})()", arg=name, timeout=PATIENCE
+            f"path => jupyterapp.shell.currentWidget?.context?.path === path && ({IDLE})()", arg=name
         )
 
     def command(self, name: str) -> None:

@@ -222,7 +222,7 @@ def test_a_long_error_breaks_between_words_and_a_narrow_panel_holds_large_number
     desk.write("narrow.ipynb", LOAD, "%%llm --max-tokens 30\n{{'word ' * 150_000}}", "%%llm -m demo/cloude\nHello.")
     desk.open("narrow.ipynb")
     desk.run_all()
-    expect(desk.panel.locator(".tokmagic-cells tbody")).to_have_count(1, timeout=PATIENCE)
+    expect(desk.panel.locator(".tokmagic-cells tbody")).to_have_count(1)
     assert desk.panel.locator(".tokmagic-body").evaluate("body => body.scrollWidth - body.clientWidth") == 0
     error = desk.page.locator(".jp-OutputArea-output pre").filter(has_text="UnknownModel")
-    expect(error).to_have_css("word-break", "normal", timeout=PATIENCE)
+    expect(error).to_have_css("word-break", "normal")
