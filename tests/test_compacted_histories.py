@@ -133,7 +133,7 @@ def compact_anew(seed):
     wishes = {"keep_recent": make.random.randint(0, 12), "tools": tools, "thinking": model.protocol != "messages"}
     counts, sizes = Counter(), [count_request(messages, tools, counted)]
     wishes["threshold"] = make.random.randint(1, 2 * sizes[0])
-    while (plan := plan_compaction(messages, counted, **wishes)) is not None:
+    while not (plan := plan_compaction(messages, counted, **wishes)).shortfall:
         assert plan.tokens == sizes[-1]
         found = compacted(make, plan, model, tools, counted, start)
         if found is None:

@@ -252,7 +252,7 @@ def test_a_thread_can_be_compacted_when_asked_and_says_when_that_gains_nothing(p
     assert [entry.thread for entry in parts.ledger.entries()] == ["sea"]
     short = Conversation("short", (user("Hi."), assistant("Hello.")))
     events, _ = run(watch(client.compacting(short)))
-    assert "would save too little" in found(events, Notice)[0].text
+    assert "tokens are of turns that stay word for word" in found(events, Notice)[0].text
     assert not run(client.compact(short))
 
 
@@ -260,7 +260,7 @@ def test_a_call_that_asks_for_a_compaction_is_told_where_none_is_made(parts, run
     short = Conversation("short", (user("Hi."), assistant("Hello.")))
     events, _ = run(ask(AsyncClient("demo/claude", parts=parts), short, compact="now"))
     assert [notice.text for notice in found(events, Notice)] == [
-        "Thread 'short' is not compacted: that would save too little of it."
+        "Thread 'short' is not compacted: its 15 tokens are of turns that stay word for word."
     ]
 
 

@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from tokmagic.compactor import AskSummary, Compactor, Due, model_of
 from tokmagic.conversation import Conversation
-from tokmagic.core.compaction import Compacting, economy, plan_compaction, threshold_of, too_soon
+from tokmagic.core.compaction import Compacting, CompactionPlan, plan_compaction, threshold_of, too_soon
 from tokmagic.core.errors import ConfigurationError, ContextLengthExceeded
 from tokmagic.core.events import Compacted, Completed, Event, Notice
 from tokmagic.core.messages import Message
@@ -25,6 +25,7 @@ from tokmagic.core.money import show_nanousd
 from tokmagic.core.planning import Wishes, answer_bound, input_room
 from tokmagic.core.quotes import Quote, most_of_both
 from tokmagic.core.replies import CompactionRecord, Reply
+from tokmagic.core.saving import economy
 from tokmagic.core.tokens import count_request
 from tokmagic.corridor.passage import Passage
 from tokmagic.corridor.splitting import SplitPassage
@@ -161,7 +162,7 @@ class CompactingPassage:
     async def _compacted(self, due: Due | None) -> AsyncGenerator[Event]:
         if due is None:
             if self._settings.mode == "now":
-                yield _too_little(self._thread)
+                yield await to_thread.run_sync(_no_gain, self._parts, self._options, self._thread, self._head)
             return
         compactor = Compactor(self._parts, self._ask, self._options, self._thread, self._head)
         async with aclosing(compactor.run(due)) as events:
@@ -200,7 +201,7 @@ class ThreadCompaction:
         """Compact it; the last event is ``Compacted`` if it was."""
         due = await to_thread.run_sync(due_now, self._parts, self._options, self._thread, self._head, ())
         if due is None:
-            yield _too_little(self._thread)
+            yield await to_thread.run_sync(_no_gain, self._parts, self._options, self._thread, self._head)
             return
         compactor = Compactor(self._parts, self._ask, self._options, self._thread, self._head)
         async with aclosing(compactor.run(due)) as events:
@@ -208,8 +209,9 @@ class ThreadCompaction:
                 yield event
 
 
-def _too_little(thread: Conversation) -> Notice:
-    return Notice(f"Thread {thread.name!r} is not compacted: that would save too little of it.")
+def _no_gain(parts: Parts, options: CallOptions, thread: Conversation, head: tuple[Message, ...]) -> Notice:
+    plan = _plan(parts, options, thread, head, replace(compacting_of(options), keep_recent=0))
+    return Notice(f"Thread {thread.name!r} is not compacted: {plan.shortfall}.")
 
 
 def due_now(
@@ -235,8 +237,15 @@ def planned(
     parts: Parts, options: CallOptions, thread: Conversation, head: tuple[Message, ...], settings: Compacting, why: str
 ) -> Due | None:
     """A compaction of the thread; None where it would save too little."""
+    plan = _plan(parts, options, thread, head, settings)
+    return None if plan.shortfall else Due(plan, why)
+
+
+def _plan(
+    parts: Parts, options: CallOptions, thread: Conversation, head: tuple[Message, ...], settings: Compacting
+) -> CompactionPlan:
     model, threshold = _threshold(parts, options, settings)
-    plan = plan_compaction(
+    return plan_compaction(
         (*head, *thread.messages),
         parts.counter(model),
         threshold=threshold,
@@ -245,7 +254,6 @@ def planned(
         tools=_wishes(parts, options).tools,
         thinking=model.protocol != "messages",
     )
-    return Due(plan, why) if plan is not None else None
 
 
 def _economic(

@@ -242,6 +242,7 @@ class Compactor:
             images=plan.images,
             cost=sum((cost for cost in self._paid if cost.play == play), replace(FREE, play=play)),
             summary=headless(summary.text),
+            focus=self._settings.focus,
         )
 
 

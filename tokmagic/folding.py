@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tokmagic.conversation import Conversation
-from tokmagic.core.compaction import LEAST_SAVED_PERCENT, LONGEST, SHORTEST, SUMMARY_PERCENT
+from tokmagic.core.compaction import LONGEST, SHORTEST, SUMMARY_PERCENT, too_little
 from tokmagic.core.counters import Counter
 from tokmagic.core.events import Compacted, Notice
 from tokmagic.core.extracting import extract
@@ -53,9 +53,8 @@ def fold(
     told = Message("assistant" if model.protocol == "messages" else "user", (summary,))
     after = (told, *_said(reply, place))
     record = _record(model, counter, (*head, *before), (*head, *after), summary, reply)
-    if record.tokens_after * 100 > record.tokens_before * (100 - LEAST_SAVED_PERCENT):
-        kept = f"{record.tokens_after:,} of {record.tokens_before:,} tokens would stay"
-        return _not_again(thread, f"the service's summary would save too little: {kept}")
+    if why := too_little(record.tokens_before, record.tokens_after):
+        return _not_again(thread, f"with the service's summary {why}")
     if not thread.replace(before, after, record):
         return Notice(f"Thread {thread.name!r} was compacted by the service and changed meanwhile: it stays as it is.")
     return Compacted(record)

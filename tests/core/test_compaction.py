@@ -7,12 +7,12 @@ import pytest
 from tokmagic.catalog import demo_models
 from tokmagic.core.compaction import (
     Compacting,
-    economy,
     objection,
     plan_compaction,
     splice,
     threshold_of,
     tokens_after,
+    too_little,
 )
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import (
@@ -43,7 +43,8 @@ def talk(exchanges, said=LONG):
 
 
 def plan_of(messages, **wishes):
-    return plan_compaction(messages, COUNTER, **{"threshold": 100_000, "keep_recent": 4, **wishes})
+    plan = plan_compaction(messages, COUNTER, **{"threshold": 100_000, "keep_recent": 4, **wishes})
+    return None if plan.shortfall else plan
 
 
 def test_the_threshold_is_the_least_of_its_bounds():
@@ -147,7 +148,7 @@ def test_a_block_of_the_service_goes_back_as_it_came():
         (Compaction("They talked of"), "max_tokens", "not whole (max tokens)"),
         (Compaction("I cannot."), "refusal", "not whole (refusal)"),
         (Compaction("They ta"), "interrupted", "not whole (interrupted)"),
-        (Compaction(LONG * 12), "end", "too little"),
+        (Compaction(LONG * 12), "end", "tokens would stay, and 20 % have to go"),
     ],
 )
 def test_a_summary_takes_its_place_only_if_it_is_whole_and_saves_enough(summary, ended, said):
@@ -168,15 +169,10 @@ def test_what_leaves_can_be_sent_alone_where_it_is_a_beginning():
     assert plan_of(pinned).leading is None
 
 
-def test_a_compaction_pays_after_so_many_turns():
-    plan = replace(plan_of(talk(8)), tokens=101_000, kept_tokens=1_000, summary_tokens=1_000)
-    fresh = economy(CLAUDE.price, plan, cached=False)
-    assert fresh.price == 100_000 * 3_000 + 1_000 * 15_000
-    assert fresh.saved == 99_000 * 3_000
-    assert fresh.break_even == 2
-    cached = economy(CLAUDE.price, plan, cached=True)
-    assert cached.price == fresh.price + 2_000 * (3_750 - 300)
-    assert cached.saved == 99_000 * 300
-    assert cached.break_even == 11
-    free = economy(replace(CLAUDE.price, tiers=((0, replace(CLAUDE.price.tiers[0][1], input=0)),)), plan, cached=False)
-    assert free.break_even is None
+def test_where_too_little_would_leave_the_numbers_say_so():
+    short = plan_compaction([user("Hi."), assistant("Hello.")], COUNTER, threshold=100, keep_recent=0)
+    assert short.shortfall == f"its {short.tokens} tokens are of turns that stay word for word"
+    small = plan_compaction([user("Hi."), assistant("Hello."), *talk(1)], COUNTER, threshold=10_000, keep_recent=2)
+    assert small.shortfall == f"{small.kept_tokens + 64} of {small.tokens} tokens would stay, and 20 % have to go"
+    assert too_little(100, 81).startswith("81 of 100 tokens")
+    assert too_little(100, 80) == ""

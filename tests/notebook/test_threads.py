@@ -58,7 +58,8 @@ def test_a_compaction_by_hand_says_of_which_thread_and_takes_no_misspelt_name_fo
     assert f"Did you mean {long_thread}?" in refused.error["evalue"]
     assert "compaction" not in kernel.run("%tokens history 1").data[-1]["text/plain"]
     said = shown(kernel.run("%tokens compact the harbours")).splitlines()
-    assert said[0] == f"Thread {long_thread}, with the focus on 'the harbours'"
+    assert said[0] == f"Thread {long_thread}, the one used last, with the focus on 'the harbours'"
+    assert "(asked for, with the focus on 'the harbours')" in said[-1] + said[1]
 
 
 def test_a_cell_says_when_it_compacts(kernel: Any, long_thread: str) -> None:

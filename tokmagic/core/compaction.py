@@ -19,7 +19,6 @@ from .errors import ConfigurationError
 from .exchanges import Ranks, ranked
 from .messages import Compaction, Image, Message, Reasoning, Tool, ToolCall, ToolResult
 from .models import Model
-from .prices import MILLION, Price
 from .replies import StopReason
 from .summarising import SUMMARY_PROMPT, headless
 from .tokens import count_message, count_request
@@ -127,6 +126,13 @@ class CompactionPlan:
         return (*systems, *head) if begins and head == self.replaced and not unanswered(head) else None
 
     @property
+    def shortfall(self) -> str:
+        """Why it is not worth it, as the end of a sentence; "" if it is."""
+        if not self.gone:
+            return f"its {self.tokens:,} tokens are of turns that stay word for word"
+        return too_little(self.tokens, self.kept_tokens + self.summary_tokens)
+
+    @property
     def images(self) -> int:
         """Images that the summary cannot carry."""
         return sum(isinstance(part, Image) for message in self.replaced for part in message.parts)
@@ -153,8 +159,8 @@ def plan_compaction(
     tokens: int | None = None,
     tools: Sequence[Tool] = (),
     thinking: bool = True,
-) -> CompactionPlan | None:
-    """What to summarise of a conversation; None where that would not save ``LEAST_SAVED_PERCENT`` of it.
+) -> CompactionPlan:
+    """What to summarise of a conversation; its ``shortfall`` says where that is not worth it.
 
     Args:
         messages: the conversation, the oldest first.
@@ -176,8 +182,7 @@ def plan_compaction(
     total = int(count_request(before, tools, counter)) if tokens is None else tokens
     freed = total - kept_tokens
     summary_tokens = min(LONGEST, max(SHORTEST, freed * SUMMARY_PERCENT // 100))
-    plan = CompactionPlan(before, tuple(gone), kept, total, kept_tokens, summary_tokens)
-    return plan if gone and _saves(plan, summary_tokens) else None
+    return CompactionPlan(before, tuple(gone), kept, total, kept_tokens, summary_tokens)
 
 
 def splice(plan: CompactionPlan, summary: Compaction) -> tuple[Message, ...]:
@@ -217,10 +222,14 @@ def objection(plan: CompactionPlan, summary: Compaction, ended: StopReason, coun
         return "the summary is empty"
     if ended not in _WHOLE:
         return f"the summary is not whole ({ended.replace('_', ' ')})"
-    after = tokens_after(plan, summary, counter)
-    if not _saves(plan, after - plan.kept_tokens):
-        return f"it would save too little: {after:,} of {plan.tokens:,} tokens would stay"
-    return ""
+    return too_little(plan.tokens, tokens_after(plan, summary, counter))
+
+
+def too_little(before: int, after: int) -> str:
+    """Why a conversation of so many tokens may not become one of so many, as the end of a sentence; "" if it may."""
+    if after * 100 <= before * (100 - LEAST_SAVED_PERCENT):
+        return ""
+    return f"{after:,} of {before:,} tokens would stay, and {LEAST_SAVED_PERCENT} % have to go"
 
 
 def unanswered(messages: Sequence[Message]) -> frozenset[str]:
@@ -242,40 +251,6 @@ def without_thinking(message: Message) -> Message | None:
     return (replace(message, parts=said) if len(said) < len(message.parts) else message) if said else None
 
 
-@dataclass(frozen=True, slots=True)
-class Economy:
-    """What a compaction costs and saves, in nano-dollars.
-
-    Attributes:
-        price: of the summary, and of reading the shorter conversation into the cache.
-        saved: by each turn that follows.
-    """
-
-    price: int
-    saved: int
-
-    @property
-    def break_even(self) -> int | None:
-        """After how many turns it has paid for itself; None if never."""
-        return -(-self.price // self.saved) if self.saved > 0 else None
-
-
-def economy(price: Price, plan: CompactionPlan, *, cached: bool) -> Economy:
-    """What a plan costs and saves at a model's price.
-
-    Args:
-        price: of the model.
-        plan: what would be summarised.
-        cached: whether the conversation is read from the provider's cache; the shorter one is not in it yet.
-    """
-    rates = price.rates(plan.tokens)
-    after = plan.kept_tokens + plan.summary_tokens
-    reading = rates.cache_read if cached else rates.input
-    asked = (plan.tokens - plan.kept_tokens) * rates.input + plan.summary_tokens * rates.output
-    written = after * max(0, rates.cache_write - rates.cache_read) if cached else 0
-    return Economy(-(-(asked + written) // MILLION), (plan.tokens - after) * reading // MILLION)
-
-
 def _gone(messages: tuple[Message, ...], ranks: Ranks, room: int, counter: Counter) -> set[int]:
     """What is old, earlier summaries, and of what is recent the oldest that finds no room."""
     waiting = unanswered(messages)
@@ -287,10 +262,6 @@ def _gone(messages: tuple[Message, ...], ranks: Ranks, room: int, counter: Count
         if left < 0:
             gone.update(part)
     return {place for place in gone if not (waiting and unanswered([messages[place]]) & waiting)}
-
-
-def _saves(plan: CompactionPlan, summary_tokens: int) -> bool:
-    return (plan.kept_tokens + summary_tokens) * 100 <= plan.tokens * (100 - LEAST_SAVED_PERCENT)
 
 
 def _is_summary(message: Message) -> bool:

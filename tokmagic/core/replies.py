@@ -99,6 +99,7 @@ class CompactionRecord:
         cost: of all that was asked for it; of a ``threshold`` it is a part of the answer's cost, unknown where the
             service does not state it apart.
         summary: what stands there now, where it can be read.
+        focus: what it was to keep above all, where that was said.
     """
 
     how: str
@@ -110,6 +111,7 @@ class CompactionRecord:
     images: int = 0
     cost: Cost = FREE
     summary: str = ""
+    focus: str = ""
 
     @property
     def badge(self) -> str:

@@ -42,7 +42,8 @@ def compact(magics: MagicsState, rest: str) -> Bundle:
         ConfigurationError: there is no thread, or the first word is nearly the name of one.
     """
     thread, focus = _named(magics, rest)
-    lines = [f"Thread {thread.name}{f', with the focus on {focus!r}' if focus else ''}"]
+    unnamed = "" if rest.partition(" ")[0] == thread.name else ", the one used last"
+    lines = [f"Thread {thread.name}{unnamed}{f', with the focus on {focus!r}' if focus else ''}"]
     cell = f"cell {magics.shell.displayhook.prompt_count}"
     model = thread.model or None
     with magics.client().compacting(thread, focus, model=model, cell=cell) as events:

@@ -112,9 +112,10 @@ def compaction(record: CompactionRecord) -> str:
     lost = f", {record.images:,} images lost" if record.images else ""
     price = f"for {record.cost}" if record.cost.nanousd != 0 else "at no cost"
     price = "at a price that is part of the answer's" if record.how == "threshold" else price
+    focus = f", with the focus on {record.focus!r}" if record.focus else ""
     return (
         f"{record.replaced:,} earlier messages replaced {_HOW[record.how]}: {record.tokens_before:,} to "
-        f"{record.tokens_after:,} tokens {price}{lost} ({record.why}). %tokens undo brings them back."
+        f"{record.tokens_after:,} tokens {price}{lost} ({record.why}{focus}). %tokens undo brings them back."
     )
 
 
