@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tokmagic.core.errors import RequestTooLarge as RequestTooLarge
     from tokmagic.core.errors import TokmagicError as TokmagicError
     from tokmagic.core.errors import UnknownModel as UnknownModel
+    from tokmagic.core.messages import Audio as Audio
+    from tokmagic.core.messages import Document as Document
     from tokmagic.core.messages import Image as Image
     from tokmagic.core.messages import Message as Message
     from tokmagic.core.messages import Text as Text
@@ -78,7 +80,7 @@ _HOMES = {
         "TokmagicError",
         "UnknownModel",
     ),
-    "tokmagic.core.messages": ("Document", "Image", "Message", "Text", "Tool", "ToolCall", "ToolResult"),
+    "tokmagic.core.messages": ("Audio", "Document", "Image", "Message", "Text", "Tool", "ToolCall", "ToolResult"),
     "tokmagic.core.quotes": ("Quote",),
     "tokmagic.core.replies": ("Reply",),
     "tokmagic.core.usage": ("Usage",),

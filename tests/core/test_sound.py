@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from tokmagic.catalog import demo_models
 from tokmagic.codecs.registry import CODECS
-from tokmagic.codecs.sent import read_sent
 from tokmagic.core.affording import lowered
 from tokmagic.core.book import Entry
 from tokmagic.core.errors import RequestRejected
@@ -175,11 +174,3 @@ def test_another_format_is_refused_with_those_there_are() -> None:
 
 def test_a_summary_is_told_that_there_was_a_sound() -> None:
     assert "(a sound)" in transcript([user("What is said?", SOUND)])
-
-
-@pytest.mark.parametrize(("name", "named"), [("wav", ()), ("flac", ("a sound that is not read here",))])
-def test_the_sound_of_a_guarded_client_is_read_or_named_as_unbounded(name: str, named: tuple[str, ...]) -> None:
-    sound = {"type": "input_audio", "input_audio": {"data": "UklG", "format": name}}
-    said = [{"role": "user", "content": [sound, {"type": "text", "text": "What is said?"}]}]
-    sent = read_sent("POST", "/v1/chat/completions", {"model": "x", "max_tokens": 10, "messages": said})
-    assert (sent.request is None, sent.unbounded) == (bool(named), named)

@@ -32,8 +32,8 @@ def test_every_option_has_its_field() -> None:
         PARSER,
         'answer << -m demo/claude --system "You are kind, don\'t lie" --max-tokens 4,096 --temperature 0.5 '
         '--thread essay --new --format json --limit "0.10 usd" --limit "5k tokens" --truncate start '
-        "--max-input-tokens 9_000 --keep-recent 0 --image plot --image photo --estimate --confirm-above 0.25 "
-        "--no-stream",
+        "--max-input-tokens 9_000 --keep-recent 0 --image plot --image photo --audio talk --estimate "
+        "--confirm-above 0.25 --no-stream",
     )
     assert options.name == "answer"
     assert options.model == "demo/claude"
@@ -41,6 +41,7 @@ def test_every_option_has_its_field() -> None:
     assert (options.max_tokens, options.max_input_tokens, options.keep_recent) == (4_096, 9_000, 0)
     assert (options.temperature, options.thread, options.new) == (0.5, "essay", True)
     assert (options.format, options.truncate, options.images) == ("json", "start", ("plot", "photo"))
+    assert options.sounds == ("talk",)
     assert [str(limit) for limit in options.limits] == ["$0.10/call", "5k tokens/call"]
     assert {limit.source for limit in options.limits} == {"cell"}
     assert (options.estimate, options.confirm_above, options.stream) == (True, 250_000_000, False)

@@ -3,12 +3,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from IPython.display import Audio as Player
 
 from tokmagic.core.errors import InvalidPrompt, MalformedReply
-from tokmagic.core.messages import Image
+from tokmagic.core.messages import MP3, Audio, Image
 from tokmagic.core.snapshot import Row
 from tokmagic.notebook.formats import first_block, present
-from tokmagic.notebook.images import as_image
+from tokmagic.notebook.images import as_audio, as_image
 from tokmagic.notebook.markup import fenced, gauge, table
 
 PNG = b"\x89PNG\r\n\x1a\n rest"
@@ -89,6 +90,26 @@ def test_a_text_that_is_no_path_is_not_repeated_in_full() -> None:
 def test_an_undefined_image_is_refused() -> None:
     with pytest.raises(InvalidPrompt, match="plot is not defined"):
         as_image("plot", {})
+
+
+def test_a_sound_is_taken_from_bytes_a_path_or_a_player(tmp_path: Path) -> None:
+    wav, mp3 = b"RIFF\0\0\0\0WAVE", b"ID3 music"
+    (tmp_path / "talk.wav").write_bytes(wav)
+    ready = Audio(mp3, MP3)
+    values = {"raw": wav, "path": tmp_path / "talk.wav", "player": Player(data=wav, rate=8_000), "ready": ready}
+    heard = [as_audio(name, values) for name in values]
+    assert heard == [Audio(wav), Audio(wav), Audio(wav), ready]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(3, "--audio var: an object of type int is no sound"), (PNG, "not a WAV or MP3"), ("/no/such/file", "be read")],
+)
+def test_what_is_no_sound_is_refused(value: object, message: str) -> None:
+    with pytest.raises(InvalidPrompt, match=message):
+        as_audio("var", {"var": value})
+    with pytest.raises(InvalidPrompt, match=r"speech = 'talk\.wav', then --audio speech\."):
+        as_audio("talk.wav", {})
 
 
 def test_a_table_is_aligned_in_text_and_escaped_in_html() -> None:

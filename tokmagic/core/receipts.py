@@ -12,6 +12,7 @@ from .limits import Account, Limit, Refused, Wait, show_amount
 from .money import show_nanousd, summed
 from .planning import CallPlan
 from .replies import Answer, Receipt, StopReason
+from .sound import holds_sound
 from .spans import show_seconds
 from .usage import Usage
 
@@ -92,13 +93,9 @@ def why_it_queues(pause: float) -> str:
 
 def refusal(refused: Refused, plan: CallPlan, now: float) -> TokmagicError:
     """The error of a call refused at ``now`` (seconds of the epoch): what refused it, the numbers, the way out."""
-    model = plan.model
     limit, needed = refused.level.account.limit, refused.needed
     if needed is None:
-        text = (
-            f"{model.name} has no known price, so {limit} cannot be kept: choose a priced model, or state its dollars "
-            f'per million tokens in config.toml: prices."{model.name}" = {{input = "3.00", output = "15.00"}}.'
-        )
+        text = _without_price(plan, limit)
         return BudgetExceeded(text, limit=str(limit), needed=None, left=refused.level.left)
     if limit.full == "wait":
         text = f"The call takes {show_amount(needed, limit.unit)}; {limit} never lets it pass. Send less at once."
@@ -109,6 +106,17 @@ def refusal(refused: Refused, plan: CallPlan, now: float) -> TokmagicError:
         f"{_show(needed, limit, play)}: nothing was sent. {_way_out(refused, plan, now)}"
     )
     return BudgetExceeded(text, limit=str(limit), needed=needed, left=refused.level.left)
+
+
+def _without_price(plan: CallPlan, limit: Limit) -> str:
+    model, dollars = plan.model, 'input = "3.00", output = "15.00"'
+    what = "price"
+    if model.price is not None and holds_sound(plan.request.messages):
+        what, dollars = "price for sound", f'{dollars}, audio = "30.00"'
+    return (
+        f"{model.name} has no known {what}, so {limit} cannot be kept: choose a priced model, or state its dollars per "
+        f'million tokens in config.toml: prices."{model.name}" = {{{dollars}}}.'
+    )
 
 
 def _show(amount: int, limit: Limit, play: bool) -> str:

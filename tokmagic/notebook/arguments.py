@@ -42,7 +42,7 @@ class CellOptions:
         new: start the thread afresh.
         compact: when the thread's earlier turns are replaced by a summary.
         limits: for this call alone.
-        images: names of variables.
+        images, sounds: names of variables.
         confirm_above: nano-dollars from which on the call is asked for.
         tools: names of functions that the model may have called.
         max_iterations: turns of the model, at most, where it has tools.
@@ -66,6 +66,7 @@ class CellOptions:
     max_input_tokens: int | None = None
     keep_recent: int | None = None
     images: tuple[str, ...] = ()
+    sounds: tuple[str, ...] = ()
     estimate: bool = False
     confirm_above: int | None = None
     tools: tuple[str, ...] = ()
@@ -114,7 +115,7 @@ def cell_arguments(function: F) -> F:
 def _values(found: Namespace) -> dict[str, Any]:
     values = vars(found)
     values["limits"] = tuple(values.pop("limit"))
-    values["images"] = tuple(values.pop("image"))
+    values["images"], values["sounds"] = tuple(values.pop("image")), tuple(values.pop("audio"))
     values["stream"] = not values.pop("no_stream")
     return values
 
@@ -224,7 +225,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "-m --model": {
         "help": "provider/model, or a bare name; of several, with commas, the next is asked where one fails"
     },
-    "--system": {"metavar": "TEXT", "help": "the system text"},
+    "--system": {"metavar": "TEXT", "help": "the system text, with {{expressions}} as in the prompt"},
     "--max-tokens": {"type": _whole("--max-tokens", 1), "metavar": "N", "help": "bound of the answer, in tokens"},
     "--temperature": {"type": _temperature, "metavar": "X", "help": "0 or more; left to the model if not said"},
     "--reasoning": {
@@ -274,6 +275,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "VAR",
         "help": "a variable that holds an image, a path or bytes; may be repeated",
     },
+    "--audio": {"action": "append", "default": [], "metavar": "VAR", "help": "the same for a sound, WAV or MP3"},
     "--tools": {
         "type": _names,
         "default": (),

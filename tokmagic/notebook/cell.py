@@ -6,8 +6,8 @@ The reply is bound before anything is raised, so what arrived and was paid for i
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError
@@ -21,7 +21,7 @@ from tokmagic.core.spans import show_seconds
 from tokmagic.notebook import markup
 from tokmagic.notebook.arguments import CellOptions
 from tokmagic.notebook.formats import present
-from tokmagic.notebook.images import as_image
+from tokmagic.notebook.images import as_audio, as_image
 from tokmagic.notebook.live import Live, LiveMarkdown, LiveText
 from tokmagic.notebook.markup import Bundle
 from tokmagic.notebook.rendering import NotebookView, View
@@ -73,10 +73,11 @@ def run(street: Street, options: CellOptions, body: str) -> None:
         TokmagicError: in one line; a reply there may be is bound.
         Interrupted: stopped by hand; what had arrived is bound.
     """
-    text, above = _expanded(street.shell, body.strip("\n"))
+    (text, system), above = _expanded(street.shell, (body.strip("\n"), options.system or ""))
     images = [as_image(name, street.shell.user_ns) for name in options.images]
-    prompt = [user(text, *images)] if images else list(as_messages(text))
-    call = _call_options(street, options)
+    sounds = [as_audio(name, street.shell.user_ns) for name in options.sounds]
+    prompt = [user(text, *images, *sounds)] if images or sounds else list(as_messages(text))
+    call = _call_options(street, replace(options, system=system) if options.system else options)
     if options.estimate:
         street.shell.display_pub.publish(estimate(street.client.quote(prompt, **call)))
         return
@@ -86,17 +87,17 @@ def run(street: Street, options: CellOptions, body: str) -> None:
     _answer(street, options, opened(street.client, prompt, call, options, street.shell.user_ns), call["thread"], view)
 
 
-def _expanded(shell: InteractiveShell, body: str) -> tuple[str, Callable[[], None]]:
-    """The prompt with its expressions evaluated, and what shows once more what they wrote to the notebook's cell."""
+def _expanded(shell: InteractiveShell, texts: Sequence[str]) -> tuple[list[str], Callable[[], None]]:
+    """The texts with their expressions evaluated, and what shows once more what they wrote to the notebook's cell."""
     if not _in_notebook(shell):
-        return expand(body, shell.user_ns), lambda: None
+        return [expand(text, shell.user_ns) for text in texts], lambda: None
     capture = capture_output()  # type: ignore[no-untyped-call, unused-ignore]
     try:
         with capture as written:
-            text = expand(body, shell.user_ns)
+            expanded = [expand(text, shell.user_ns) for text in texts]
     finally:
         written.show()  # type: ignore[no-untyped-call, unused-ignore]
-    return text, written.show
+    return expanded, written.show
 
 
 def _call_options(street: Street, options: CellOptions) -> CallOptions:

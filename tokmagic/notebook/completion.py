@@ -70,6 +70,7 @@ def _takes_value(option: str) -> bool:
     return any(option in names.split() and "action" not in said for names, said in OPTIONS.items()) or option in (
         "--limit",
         "--image",
+        "--audio",
     )
 
 
