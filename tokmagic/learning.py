@@ -98,15 +98,17 @@ class Learning:
         self._ledger().learn(found)
         self._take(found)
 
-    def lessons(self, plan: CallPlan, ended: Entry, outcome: Outcome, accounts: Sequence[Account]) -> Lessons:
-        """What an attempt that has ended teaches."""
+    def lessons(
+        self, plan: CallPlan, ended: Entry, outcome: Outcome, accounts: Callable[[], Sequence[Account]]
+    ) -> Lessons:
+        """What an attempt that has ended teaches; ``accounts`` finds those of the call, where that needs them."""
         error, now = outcome.error, self._clock()
         if isinstance(error, RateLimited):
             needed = ended.charge.expected
-            found = learned.learn_refusal(plan.model.name, ended.key, error, needed, accounts, now)
+            found = learned.learn_refusal(plan.model.name, ended.key, error, needed, accounts(), now)
         else:
             states = learned.credible(outcome.started.rates if outcome.started is not None else (), ended.usage)
-            rates = learned.learn_rates(plan.model.name, ended.key, states, accounts, ended.at, now)
+            rates = learned.learn_rates(plan.model.name, ended.key, states, accounts() if states else (), ended.at, now)
             found = learned.together(rates, Lessons(_of_usage(plan, ended)))
         self._take(found)
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any, TypedDict, cast
 
 from tokmagic.conversation import Conversation
@@ -186,6 +187,11 @@ def compacting_of(options: CallOptions) -> Compacting:
     said, keep = options.get("compact") or "auto", options.get("keep_recent")
     if isinstance(said, Compacting):
         return said
+    return _compacting(said, keep)
+
+
+@lru_cache(64)
+def _compacting(said: str, keep: int | None) -> Compacting:
     found = Compacting(mode=mode_named(said))
     return found if keep is None else replace(found, keep_recent=keep)
 
@@ -230,7 +236,8 @@ def _sendable(options: CallOptions) -> None:
     extras = (options.get("extra_headers"), options.get("extra_query"), options.get("extra_body"))
     if any(extras):
         check_extras(*(fields or {} for fields in extras))
-    check_server_tools(options.get("server_tools") or ())
+    if tools := options.get("server_tools"):
+        check_server_tools(tools)
 
 
 def _thinkable(asked: object) -> None:

@@ -15,6 +15,7 @@ from tokmagic.core.calibration import (
     countable_room,
     lesson,
     note_name,
+    read_calibration,
 )
 from tokmagic.core.messages import Image, Message, Text, user
 from tokmagic.core.tokens import ESTIMATE_MARGIN_PERCENT, TokenCount, count_request
@@ -165,7 +166,7 @@ def test_a_note_carries_it_from_call_to_call():
     for _ in range(40):
         note = lesson(loosely(5_000), 6_000)(note)
     known = taught(*[(5_000, 6_000)] * 40)
-    assert Calibration.from_text(note) == known
+    assert read_calibration(note) == known
     count = calibrated(loosely(1_000), note)
     assert (count, count.margin, count.exact) == (
         known.apply(loosely(1_000)),
@@ -180,13 +181,13 @@ def test_a_note_carries_it_from_call_to_call():
      '{"reports": 3, "bias": 1e9, "deviation": 0}', '{"reports": -1, "bias": 0, "deviation": 0}', "null", "7"],
 )  # fmt: skip
 def test_a_note_that_is_none_of_ours_teaches_nothing(note):
-    assert Calibration.from_text(note) == Calibration()
+    assert read_calibration(note) == Calibration()
 
 
 @given(st.lists(st.tuples(st.integers(1, 10**7), st.integers(0, 10**8)), max_size=60))
 def test_whatever_is_reported_the_margin_stays_finite_and_the_note_believable(reports):
     known = taught(*reports)
-    assert Calibration.from_text(known.to_text()) == known
+    assert read_calibration(known.to_text()) == known
     count = known.apply(loosely(1_000))
     assert count >= 0
     assert count.margin >= 20 * bool(known.reports)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 
+import anyio
 import pytest
 
 from tests.patience import PATIENCE
@@ -94,3 +95,19 @@ def test_a_cancelled_caller_ends_its_work_first_and_is_cancelled_then(run):
         return told
 
     assert run(walk()) == ["done"]
+
+
+def test_a_scope_that_is_cancelled_while_the_book_is_asked_ends_with_it(run):
+    async def walk():
+        loop, scope, told = asyncio.get_running_loop(), anyio.CancelScope(), threading.Event()
+
+        def act():
+            loop.call_soon_threadsafe(lambda: (scope.cancel(), told.set()))
+            return told.wait(PATIENCE)
+
+        with scope:
+            done = await to_the_end(act)
+        await asyncio.sleep(0)
+        return done
+
+    assert run(walk())

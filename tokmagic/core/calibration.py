@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, exp, isfinite, log
 
 from .tokens import ESTIMATE_MARGIN_PERCENT, TokenCount
@@ -94,29 +95,32 @@ class Calibration:
             separators=(",", ":"),
         )
 
-    @classmethod
-    def from_text(cls, text: str) -> Calibration:
-        """What a note says; nothing is known where it is empty or not one of ours."""
-        try:
-            note = json.loads(text)
-            known = cls(float(note["reports"]), float(note["bias"]), float(note["deviation"]))
-        except (ValueError, TypeError, KeyError):
-            return cls()
-        return known if known._believable() else cls()
-
     def _beyond_slack(self, loose: int, rest: int) -> float:
         expected = exp(self.bias) * loose
         if rest > expected:
             return max(0.0, log(max(1.0, rest - SLACK) / expected))
         return max(0.0, log(expected / (rest + SLACK)))
 
-    def _believable(self) -> bool:
+    @property
+    def believable(self) -> bool:
+        """Whether reports can have led to it."""
         return (
             all(map(isfinite, (self.reports, self.bias, self.deviation)))
             and 0 <= self.reports <= MEMORY
             and abs(self.bias) <= _WIDEST
             and 0 <= self.deviation <= _WIDEST
         )
+
+
+@lru_cache(256)
+def read_calibration(note: str) -> Calibration:
+    """What a note says; nothing is known where it is empty or not one of ours."""
+    try:
+        values = json.loads(note)
+        known = Calibration(float(values["reports"]), float(values["bias"]), float(values["deviation"]))
+    except (ValueError, TypeError, KeyError):
+        return Calibration()
+    return known if known.believable else Calibration()
 
 
 def _within(logarithm: float) -> float:
@@ -130,12 +134,12 @@ def note_name(model: str) -> str:
 
 def calibrated(count: TokenCount, note: str) -> TokenCount:
     """The count as the model's note has it; an empty note changes nothing."""
-    return Calibration.from_text(note).apply(count)
+    return read_calibration(note).apply(count)
 
 
 def lesson(counted: TokenCount, reported: int) -> Callable[[str], str]:
     """What a reply's reported input teaches, for ``Lessons.notes``: makes the new note of the old one."""
-    return lambda note: Calibration.from_text(note).learn(counted, reported).to_text()
+    return lambda note: read_calibration(note).learn(counted, reported).to_text()
 
 
 def countable_room(room: int, count: TokenCount) -> int:

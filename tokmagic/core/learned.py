@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 
 from .book import Lessons
 from .errors import ProviderError
@@ -170,9 +170,15 @@ def _share_left(state: RateState) -> float:
 
 def _read(note: str, now: float) -> Mapping[Unit, tuple[int, float]]:
     """Amount and when it was seen, by unit; what makes no sense or is too old is not there."""
+    known = _parsed(note)
+    return {unit: (amount, seen) for unit, (amount, seen) in known.items() if amount > 0 and now - seen <= FORGET}
+
+
+@lru_cache(256)
+def _parsed(note: str) -> Mapping[Unit, tuple[int, float]]:
+    """All that a note holds. A call reads the same one again and again."""
     try:
         values = json.loads(note)
-        known = {unit: (int(values[unit]["amount"]), float(values[unit]["seen"])) for unit in UNITS if unit in values}
+        return {unit: (int(values[unit]["amount"]), float(values[unit]["seen"])) for unit in UNITS if unit in values}
     except (ValueError, TypeError, KeyError, OverflowError):
         return {}
-    return {unit: (amount, seen) for unit, (amount, seen) in known.items() if amount > 0 and now - seen <= FORGET}

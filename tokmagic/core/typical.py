@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 
 #: Tokens an answer is expected to take before any has been seen.
@@ -43,6 +44,7 @@ class Typical:
         return json.dumps({"mean": round(self.mean, 1), "answers": self.answers})
 
 
+@lru_cache(256)
 def read_typical(note: str) -> Typical:
     """What a note says; one that says nothing of use is the first guess."""
     try:

@@ -8,7 +8,7 @@ how often they are called is the corridor's affair.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -88,44 +88,17 @@ class Booking:
 
     def entry(self, plan: CallPlan, attempt: int) -> Entry:
         """A new line of the book for an attempt at the plan, charged by what is known now."""
-        scopes = self._scopes(plan)
-        return Entry(
-            id=uuid.uuid4().hex,
-            call=self.id,
-            at=self.parts.clock(),
-            model=plan.model.name,
-            kind=self.kind,
-            attempt=attempt,
-            owner=self.parts.epoch,
-            session=self.parts.epoch,
-            notebook=scopes["notebook"],
-            cell=self.cell,
-            thread=self.thread,
-            user=scopes["user"],
-            team=scopes["team"],
-            key=scopes["key"],
-            charge=replace(plan.charge, expected=self._expected(plan)),
-            play=plan.model.play,
-            dropped_tokens=sum(cut.tokens for cut in plan.cuts),
-        )
+        return self._line(plan, attempt, self._shared(plan))
 
     def ask(self, plan: CallPlan, attempt: int, asked: Entry | None = None) -> tuple[Entry, Decision]:
         """Reserve for an attempt: the line of the book, new unless it was ``asked`` for before, and what is decided."""
-        entry = self.entry(plan, attempt) if asked is None else replace(asked, at=self.parts.clock())
-        return entry, self.reserve(plan, entry)
+        shared = self._shared(plan)
+        entry = self._line(plan, attempt, shared) if asked is None else replace(asked, at=self.parts.clock())
+        return entry, self._reserve(plan, entry, shared)
 
     def reserve(self, plan: CallPlan, entry: Entry) -> Decision:
         """Hold the entry's charge, or say what is in the way. Who has to wait keeps its place until ``withdraw``."""
-        held = replace(entry, lease_until=self.parts.clock() + self.timeout + GRACE)
-        shared = [account for account in self._accounts(plan) if account.limit.window != "call"]
-        ask: Callable[[], Decision] = partial(self.parts.ledger.reserve, held, shared, self.id)
-        for tab, limits in by_tab(self.limits, self.tab).items():
-            own = accounts_for(limits, plan.model, self._scopes(plan), self.parts.now())
-            ask = partial(tab.admit, held, own, ask)
-        decision = ask()
-        if isinstance(decision, Admitted):
-            self.levels = decision.levels
-        return decision
+        return self._reserve(plan, entry, self._shared(plan))
 
     @contextmanager
     def pause(self) -> Iterator[None]:
@@ -197,7 +170,7 @@ class Booking:
         for tab in by_tab(self.limits, self.tab):
             tab.end(ended)
         self.refusals += isinstance(outcome.error, RateLimited)
-        lessons = self.parts.learning.lessons(plan, ended, outcome, self._accounts(plan))
+        lessons = self.parts.learning.lessons(plan, ended, outcome, partial(self._accounts, plan))
         (self.parts.ledger.release if ended.state == "released" else self.parts.ledger.settle)(ended, lessons)
         hooks.ended(ended)
         return ended
@@ -229,6 +202,38 @@ class Booking:
             return None
         return decision.seconds if isinstance(decision, Wait) else 0.0
 
+    def _line(self, plan: CallPlan, attempt: int, accounts: Sequence[Account]) -> Entry:
+        scopes = self._scopes(plan)
+        return Entry(
+            id=uuid.uuid4().hex,
+            call=self.id,
+            at=self.parts.clock(),
+            model=plan.model.name,
+            kind=self.kind,
+            attempt=attempt,
+            owner=self.parts.epoch,
+            session=self.parts.epoch,
+            notebook=scopes["notebook"],
+            cell=self.cell,
+            thread=self.thread,
+            user=scopes["user"],
+            team=scopes["team"],
+            key=scopes["key"],
+            charge=replace(plan.charge, expected=self._expected(plan, accounts)),
+            play=plan.model.play,
+            dropped_tokens=sum(cut.tokens for cut in plan.cuts),
+        )
+
+    def _reserve(self, plan: CallPlan, entry: Entry, shared: Sequence[Account]) -> Decision:
+        held = replace(entry, lease_until=self.parts.clock() + self.timeout + GRACE)
+        ask: Callable[[], Decision] = partial(self.parts.ledger.reserve, held, shared, self.id)
+        for tab, limits in by_tab(self.limits, self.tab).items():
+            ask = partial(tab.admit, held, self._accounts_of(plan, limits), ask)
+        decision = ask()
+        if isinstance(decision, Admitted):
+            self.levels = decision.levels
+        return decision
+
     def _beside(self, entry: Entry) -> Amounts:
         """What the other calls of the model that are under way with the same key are expected to use."""
         held = (other for other in self.parts.ledger.open_entries() if other.state == "held" and other.id != entry.id)
@@ -239,19 +244,26 @@ class Booking:
         stated = outcome.started.usage if outcome.started is not None else None
         return revised_use(plan.model.protocol, entry.charge.expected, stated, outcome.produced)
 
-    def _expected(self, plan: CallPlan) -> Amounts:
+    def _expected(self, plan: CallPlan, accounts: Sequence[Account]) -> Amounts:
         tokens, protocol = plan.input_tokens, plan.model.protocol
-        accounts, typical = self._accounts(plan), self.parts.learning.typical(plan.model)
+        typical = self.parts.learning.typical(plan.model)
         use = expected_use(protocol, int(tokens), tokens.margin, plan.request.max_tokens, typical)
         for _ in range(self.refusals):
             use = after_refusal(use)
         return within(use, int(tokens), accounts, protocol)
 
     def _accounts(self, plan: CallPlan) -> tuple[Account, ...]:
+        """Those of every limit of the call."""
+        return self._shared(plan) + self._accounts_of(plan, (limit for limit in self.limits if limit.window == "call"))
+
+    def _shared(self, plan: CallPlan) -> tuple[Account, ...]:
+        """Those in the book; a limit per call has no place there."""
         self.parts.learning.look()
-        scopes = self._scopes(plan)
-        known = self.parts.learning.limits(plan.model, scopes["key"])
-        return accounts_for([*self.limits, *known], plan.model, scopes, self.parts.now())
+        known = self.parts.learning.limits(plan.model, self._scopes(plan)["key"])
+        return self._accounts_of(plan, [*(limit for limit in self.limits if limit.window != "call"), *known])
+
+    def _accounts_of(self, plan: CallPlan, limits: Iterable[Limit]) -> tuple[Account, ...]:
+        return accounts_for(limits, plan.model, self._scopes(plan), self.parts.now())
 
     def _scopes(self, plan: CallPlan) -> dict[Scope, str]:
         """Who calls; the key is looked up once for each model that is asked."""

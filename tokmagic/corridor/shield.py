@@ -6,7 +6,6 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
@@ -21,13 +20,14 @@ T = TypeVar("T")
 async def to_the_end(act: Callable[..., T], *args: Any) -> T:
     """Do it in a worker thread, to its end. A cancellation that comes meanwhile is delivered at the next await."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
-    answer: Future[T] = Future()
+    answers: list[T] = []
+    failures: list[BaseException] = []
 
     def ask() -> None:
         try:
-            answer.set_result(act(*args))
+            answers.append(act(*args))
         except BaseException as error:  # noqa: BLE001 - carried to the loop and raised there
-            answer.set_exception(error)
+            failures.append(error)
 
     def tell() -> None:
         with suppress(RuntimeError):  # a loop that is closed asks no more
@@ -48,7 +48,9 @@ async def to_the_end(act: Callable[..., T], *args: Any) -> T:
     if cancelled and task is not None:
         task.uncancel()
         task.cancel()
-    return answer.result()
+    if failures:
+        raise failures.pop()
+    return answers.pop()
 
 
 def uninterrupted(act: Callable[[], T]) -> T:
