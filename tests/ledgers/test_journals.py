@@ -12,7 +12,7 @@ import pytest
 from tokmagic.core.book import Entry
 from tokmagic.ledgers import files, journals
 from tokmagic.ledgers.journals import file_system, journal_for
-from tokmagic.ledgers.locks import Gate, LockFile
+from tokmagic.ledgers.locks import TURN, Gate, LockFile
 from tokmagic.ledgers.sqlite import SQLiteLedger
 
 MOUNTS = """/dev/vda / ext4 rw 0 0
@@ -85,6 +85,37 @@ def test_the_gate_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Pa
     with first, pytest.raises(TimeoutError, match="another process has kept it for 0 s"), second:
         pass
     with second:
+        pass
+    first.close()
+    second.close()
+
+
+def test_who_was_let_in_may_come_back_before_who_is_next_while_its_turn_lasts(tmp_path: Path) -> None:
+    now = [0.0]
+    gate, next_one = (
+        Gate(tmp_path / "book", patience=0, clock=lambda: now[0]),
+        LockFile(tmp_path / "book.queue", pace=0),
+    )
+    with gate:
+        next_one.take(0)
+    now[0] += 0.9 * TURN
+    with gate:
+        pass
+    now[0] += 0.2 * TURN
+    with pytest.raises(TimeoutError), gate:
+        pass
+    next_one.give()
+    with gate:
+        pass
+    gate.close()
+    next_one.close()
+
+
+def test_a_turn_ends_where_another_is_inside(tmp_path: Path) -> None:
+    first, second = Gate(tmp_path / "book", patience=0, clock=lambda: 0.0), Gate(tmp_path / "book", patience=0)
+    with first:
+        pass
+    with second, pytest.raises(TimeoutError), first:
         pass
     first.close()
     second.close()

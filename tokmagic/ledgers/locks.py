@@ -2,15 +2,18 @@
 
 SQLite alone would do it too, but the pauses of its busy wait grow, so a waiter can lose to newcomers for seconds. Here
 are two lock files. Who holds the door is inside; who holds the queue is next, and only that one tries the door, often.
-So whoever leaves cannot be back before the next is in, and the others, who try the queue less often, cost little. The
-longer one has waited, the more often it tries. The locks are the operating system's: they go with their process.
+The others try the queue, less often, so that they cost little; the longer one has waited, the more often. Who is let in
+has a turn: for a moment it may come back by the door alone, while what it works with is still at hand, and then it
+queues again. The locks are the operating system's: they go with their process.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,9 +42,11 @@ else:
 
 #: Seconds between two tries of the door, and of the queue.
 DOOR_PACE = 0.00005
-QUEUE_PACE = 0.0005
+QUEUE_PACE = 0.002
 #: Seconds of waiting after which the queue is tried twice as often.
 AGE = 0.02
+#: Seconds a turn lasts: many transactions, and with many processes still a short wait.
+TURN = 0.003
 
 
 class LockFile:
@@ -65,14 +70,34 @@ class LockFile:
             TimeoutError: another process kept it.
             OSError: the file cannot be opened.
         """
-        if self._try():
+        if self.try_take():
             return
         began = time.monotonic()
-        while not self._try():
+        while not self.try_take():
             waited = time.monotonic() - began
             if waited >= patience:
                 raise TimeoutError(f"another process has kept it for {patience:.0f} s")
             time.sleep(self._pace / (1 + waited / AGE))
+
+    def try_take(self) -> bool:
+        """Take the lock if nobody has it; whether nobody had.
+
+        Raises:
+            OSError: the file cannot be opened.
+        """
+        if self._file is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            found = os.fstat(self._file)
+            self._identity = found.st_dev, found.st_ino
+        try:
+            _take(self._file)
+        except (BlockingIOError, PermissionError):
+            return False
+        if identity(self._path) != self._identity:
+            self.close()
+            return False
+        return True
 
     def give(self) -> None:
         """Give it back."""
@@ -99,21 +124,6 @@ class LockFile:
             os.close(self._file)
             self._file = None
 
-    def _try(self) -> bool:
-        if self._file is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            found = os.fstat(self._file)
-            self._identity = found.st_dev, found.st_ino
-        try:
-            _take(self._file)
-        except (BlockingIOError, PermissionError):
-            return False
-        if identity(self._path) != self._identity:
-            self.close()
-            return False
-        return True
-
 
 class Gate:
     """One process's way to the book, inside while it is entered; only one thread at a time may pass it.
@@ -121,23 +131,29 @@ class Gate:
     Args:
         book: the path of the book; the lock files lie beside it and are never removed.
         patience: seconds to wait.
+        clock: seconds.
 
     Raises:
         TimeoutError: on entry, where another process stayed inside.
         OSError: on entry, where a lock file cannot be opened.
     """
 
-    def __init__(self, book: Path, patience: float) -> None:
+    def __init__(self, book: Path, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._patience = patience
+        self._clock = clock
+        self._turn_ends = -math.inf
         self._door = LockFile(book.with_name(f"{book.name}.lock"), DOOR_PACE)
         self._queue = LockFile(book.with_name(f"{book.name}.queue"), QUEUE_PACE)
 
     def __enter__(self) -> None:
+        if self._clock() < self._turn_ends and self._door.try_take():
+            return
         self._queue.take(self._patience)
         try:
             self._door.take(self._patience)
         finally:
             self._queue.give()
+        self._turn_ends = self._clock() + TURN
 
     def __exit__(self, *_: object) -> None:
         self._door.give()
