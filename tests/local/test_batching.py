@@ -6,6 +6,7 @@ import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, aclosing, contextmanager
@@ -18,6 +19,7 @@ import transformers
 
 from tests.local.conftest import model_of, scripted, tokenizer
 from tests.local.test_local import ADD, HI, ROUTES, SCHEMA, SEA, body, claude, gpt, post
+from tests.patience import PATIENCE
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Request, user
 from tokmagic.server import EmbeddedServer
@@ -68,7 +70,7 @@ def writing(server: EmbeddedServer, path: str = CHAT, **fields: Any) -> Iterator
     """An answer that has begun and goes on while it is read."""
     asked = body(path, model="endless", most=20_000, stream=True, **fields)
     with (
-        httpx2.Client(timeout=20) as client,
+        httpx2.Client(timeout=PATIENCE) as client,
         client.stream("POST", server.url + path, json=asked, headers={"x-api-key": server.token}) as reply,
     ):
         chunks = reply.iter_raw()
@@ -189,6 +191,17 @@ def test_a_batch_that_failed_is_begun_anew(random_folder: Path) -> None:
     batches.close()
 
 
+def test_a_process_that_ends_waits_for_the_last_pass_of_a_batch_that_its_server_began(random_folder: Path) -> None:
+    batches = batching.Batches(load(str(random_folder)))
+    before = set(threading.enumerate())
+    server = threading.Thread(target=batches._running, args=("sampled",), daemon=True)
+    server.start()
+    server.join()
+    begun = set(threading.enumerate()) - before
+    batches.close()
+    assert [thread.daemon for thread in begun] == [False]
+
+
 def test_a_model_that_cannot_be_batched_is_refused_in_one_line(tmp_path: Path) -> None:
     fast = tokenizer()
     small: Any = {"vocab_size": len(fast), "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -212,8 +225,8 @@ def test_the_command_batches_and_ends_at_once(random_folder: Path) -> None:
     with subprocess.Popen([*command, *said], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url, token = process.stdout.readline().strip(), process.stdout.readline().split()[-1]
-        reply = httpx2.post(f"{url}{CHAT}", json=body(CHAT), headers={"x-api-key": token}, timeout=30)
+        reply = httpx2.post(f"{url}{CHAT}", json=body(CHAT), headers={"x-api-key": token}, timeout=PATIENCE)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
     assert reply.status_code == 200
     assert (process.returncode, err) == (0, "")

@@ -16,6 +16,7 @@ import openai
 import pytest
 
 from tests.local.conftest import model_of, tokenizer
+from tests.patience import PATIENCE
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Request, user
 from tokmagic.server import EmbeddedServer
@@ -33,11 +34,11 @@ ROUTES = ("/v1/messages", "/v1/responses", "/v1/chat/completions")
 
 
 def claude(server: EmbeddedServer) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=server.url, api_key=server.token, max_retries=0, timeout=30)
+    return anthropic.Anthropic(base_url=server.url, api_key=server.token, max_retries=0, timeout=PATIENCE)
 
 
 def gpt(server: EmbeddedServer) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, max_retries=0, timeout=30)
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token, max_retries=0, timeout=PATIENCE)
 
 
 def body(path: str, model: str = "tiny", most: int = 20, **fields: Any) -> dict[str, Any]:
@@ -47,7 +48,9 @@ def body(path: str, model: str = "tiny", most: int = 20, **fields: Any) -> dict[
 
 
 def post(server: EmbeddedServer, path: str, **fields: Any) -> httpx2.Response:
-    return httpx2.post(server.url + path, json=body(path, **fields), headers={"x-api-key": server.token}, timeout=30)
+    return httpx2.post(
+        server.url + path, json=body(path, **fields), headers={"x-api-key": server.token}, timeout=PATIENCE
+    )
 
 
 def test_what_the_model_says_comes_whole_or_piece_by_piece_on_each_protocol(saying: Saying) -> None:
@@ -294,6 +297,6 @@ def test_the_command_serves_a_folder_in_a_process_of_its_own(random_folder: Path
         with anthropic.Anthropic(base_url=url, api_key=token, max_retries=0) as client:
             reply = client.messages.create(model="tiny", max_tokens=5, messages=HI)
         process.terminate()
-        _, err = process.communicate(timeout=20)
+        _, err = process.communicate(timeout=PATIENCE)
     assert reply.usage.output_tokens == 5
     assert (process.returncode, err) == (0, "")

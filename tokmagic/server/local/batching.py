@@ -159,7 +159,11 @@ def _begun(model: Loaded, way: Way) -> Any:
         ),
     )
     manager.warmup()
-    manager.start()
+    # The process ends when its last pass has: torch must not be at work in a thread that is left behind, and a thread
+    # is left behind where the one that started it is, as the server's are.
+    starting = threading.Thread(target=manager.start, daemon=False)
+    starting.start()
+    starting.join()
     return manager
 
 
