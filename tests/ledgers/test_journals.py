@@ -6,6 +6,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,9 @@ from tokmagic.ledgers import files, journals
 from tokmagic.ledgers.journals import file_system, journal_for
 from tokmagic.ledgers.locks import TURN, Gate, LockFile
 from tokmagic.ledgers.sqlite import SQLiteLedger
+
+if TYPE_CHECKING:
+    from conftest import Desk
 
 MOUNTS = """/dev/vda / ext4 rw 0 0
 server:/home /home nfs4 rw 0 0
@@ -78,6 +82,21 @@ def test_what_a_settlement_promises_is_in_the_files_when_they_are_synced(
     survived = SQLiteLedger(copy)
     assert [(entry.id, entry.state, entry.nanousd) for entry in survived.entries()] == [("one", "settled", 7)]
     survived.close()
+
+
+def test_a_call_under_four_limits_takes_few_statements_and_leaves_buckets_alone_that_guessed_right(
+    memory_desk: Desk,
+) -> None:
+    words = ("9 usd/day", "900 tokens/session", "90 requests/minute", "900 input_tokens/minute")
+    told: list[str] = []
+    for _ in range(2):
+        told.clear()
+        memory_desk.ledger._file._db.set_trace_callback(told.append)  # type: ignore[attr-defined]
+        entry = memory_desk.entry(1, tokens=1)
+        memory_desk.reserve(entry, *words)
+        reserved = len(told)
+        memory_desk.settle(entry, 1, tokens=1)
+    assert (reserved, len(told) - reserved) == (5 + 2 * len(words), 11 + 2)
 
 
 def test_the_gate_lets_one_in_at_a_time_and_says_how_long_it_waited(tmp_path: Path) -> None:
