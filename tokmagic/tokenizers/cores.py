@@ -1,8 +1,8 @@
 """Acts on many texts at once, on as many cores as the process may use.
 
 It pays because ``tiktoken`` lets go of the interpreter's lock while it encodes. The caller works as well, and what no
-other thread has begun it does itself: so a busy crew keeps nobody waiting, and where no thread can be had (the process
-is ending, the platform has none) the caller does it all.
+other thread has begun or soon finishes it does itself: so a busy crew or machine keeps nobody waiting, and where no
+thread can be had (the process is ending, the platform has none) the caller does it all. To act twice does no harm.
 
 The crew is small, idle unless called, and ends with the process; a forked one makes its own.
 """
@@ -20,6 +20,8 @@ from functools import cache
 WORTH = 65_536
 #: Threads that help the caller, at most: each makes ``tiktoken`` keep about a megabyte.
 MOST = 3
+#: Seconds that the last texts are waited for: they take less on a machine that has nothing else to do.
+GRACE = 0.001
 
 
 def each(act: Callable[[str], int], texts: Sequence[str]) -> list[int]:
@@ -27,7 +29,7 @@ def each(act: Callable[[str], int], texts: Sequence[str]) -> list[int]:
     useful = _useful(texts)
     if not useful:
         return [act(text) for text in texts]
-    results = [0] * len(texts)
+    results: list[int | None] = [None] * len(texts)
     waiting = deque(enumerate(texts))
     helping: list[Future[None]] = []
 
@@ -41,14 +43,15 @@ def each(act: Callable[[str], int], texts: Sequence[str]) -> list[int]:
 
     try:
         with suppress(RuntimeError):
-            helping.extend(helper.submit(work) for helper in _crew()[:useful])
+            helping.extend(_crew().submit(work) for _ in range(useful))
         work()
     finally:
         waiting.clear()
     for helped in helping:
         if not helped.cancel():
-            helped.result()
-    return results
+            with suppress(TimeoutError):
+                helped.result(GRACE)
+    return [act(text) if found is None else found for text, found in zip(texts, results, strict=True)]
 
 
 def cores() -> int:
@@ -59,13 +62,12 @@ def cores() -> int:
 
 def _useful(texts: Sequence[str]) -> int:
     """How many helpers such texts are worth."""
-    return min(len(texts), cores()) - 1 if len(texts) > 1 and sum(map(len, texts)) >= WORTH else 0
+    return min(len(texts) - 1, cores() - 1, MOST) if len(texts) > 1 and sum(map(len, texts)) >= WORTH else 0
 
 
 @cache
-def _crew() -> tuple[ThreadPoolExecutor, ...]:
-    """The helpers, each with a queue of its own: what one that cannot start was given is begun by no other."""
-    return tuple(ThreadPoolExecutor(1, f"tokmagic-count-{number}") for number in range(MOST))
+def _crew() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(MOST, "tokmagic-count")
 
 
 if hasattr(os, "register_at_fork"):
