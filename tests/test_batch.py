@@ -150,8 +150,10 @@ def test_a_row_that_is_too_large_is_not_sent_and_the_others_are(parts, run):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_cancelled_batch_pays_for_what_was_answered_and_sends_the_rest_when_asked_again(model, make_parts, run):
-    client = AsyncClient(model, parts=make_parts(pace=1_000.0), max_tokens=100)
+def test_a_cancelled_batch_pays_for_what_was_answered_and_sends_the_rest_when_asked_again(
+    model, make_parts, server, run
+):
+    client = AsyncClient(model, parts=make_parts(pace=100.0), max_tokens=100)
     rows = [{"text": f"Animal {n}."} for n in range(30)]
 
     async def stopped():
@@ -165,7 +167,7 @@ def test_a_cancelled_batch_pays_for_what_was_answered_and_sends_the_rest_when_as
     assert client.parts.ledger.open_entries() == ()
     states = [entry.state for entry in client.history(500)]
     assert (states.count("settled"), states.count("released")) == (replies.answered, len(replies.errors))
-    again = run(asked(client, rows))
+    again = run(asked(AsyncClient(model, parts=make_parts(server=server), max_tokens=100), rows))
     assert again.answered == 30
     assert sum(reply.receipt.replayed for reply in again) == replies.answered
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.test_tools import ASK, MODELS, Scripted, add, calls, lambda_named, results, said, text_of
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import StreamBroken
@@ -49,7 +50,7 @@ def until(event):
     """Wait for a thread's event in the loop, at most so long that a test fails."""
 
     async def wait():
-        assert await asyncio.to_thread(event.wait, 5), "the tool did not run while the reply was written"
+        assert await asyncio.to_thread(event.wait, PATIENCE), "the tool did not run while the reply was written"
 
     return wait
 
@@ -178,7 +179,7 @@ def test_a_tool_that_runs_on_when_its_reply_is_whole_is_told_of_meanwhile(writte
     seen = asyncio.Event()
 
     async def slow() -> str:
-        await asyncio.wait_for(seen.wait(), 5)
+        await asyncio.wait_for(seen.wait(), PATIENCE)
         return "seen"
 
     async def watch(parts):

@@ -5,6 +5,7 @@ from io import StringIO
 
 import pytest
 
+from tests.patience import PATIENCE
 from tokmagic import displays
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import (
@@ -201,7 +202,7 @@ def test_a_full_rate_makes_rows_wait_and_not_fail(client, run):
                 return event
         return None
 
-    assert run(asyncio.wait_for(first_wait(), 20)) is not None
+    assert run(asyncio.wait_for(first_wait(), PATIENCE)) is not None
     assert client.parts.ledger.open_entries() == ()
 
 
