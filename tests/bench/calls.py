@@ -61,13 +61,14 @@ def server(module: str = "tests.bench.serve") -> Iterator[Server]:
 
 
 def run() -> None:
-    """Print the added cost of a call and of a delta."""
+    """Print the added cost of a call, of a first token and of a delta."""
     with server() as running, tempfile.TemporaryDirectory() as home:
         settings = replace(load_settings({"TOKMAGIC_HOME": home}), ledger=str(Path(home) / "book.sqlite"))
         parts = Unpaced(settings, server=running)
         claude = anthropic.Anthropic(api_key=running.token, base_url=running.url, max_retries=0)
         chat = openai.OpenAI(api_key=running.token, base_url=f"{running.url}/v1", max_retries=0)
         calls(Client("demo/claude", parts=parts), claude)
+        first_tokens(Client("demo/claude", parts=parts), claude)
         streams(Client("demo/claude", parts=parts, limits=["5 usd/day"]), claude)
         chat_streams(Client("demo/chat", parts=parts), chat)
         parts.close()
@@ -90,6 +91,28 @@ def calls(client: Client, sdk: anthropic.Anthropic) -> None:
     print(f"one call, tm.Client:          {spread(pair.ours, ms)}")
     print(f"          anthropic SDK:      {spread(pair.peer, ms)}")
     print(f"          added per call:     {ms(pair.extra)}")
+
+
+def first_tokens(client: Client, sdk: anthropic.Anthropic) -> None:
+    """The first token of a stream."""
+
+    def ours() -> float:
+        began = time.perf_counter()
+        with client.stream(PROMPT, max_tokens=20) as stream:
+            came = [time.perf_counter() for event in stream if isinstance(event, TextDelta)]
+        return came[0] - began
+
+    def raw() -> float:
+        began = time.perf_counter()
+        asked = [{"role": "user", "content": PROMPT}]
+        with sdk.messages.stream(model="claude", max_tokens=20, messages=asked) as stream:  # type: ignore[arg-type]
+            came = [time.perf_counter() for _ in stream.text_stream]
+        return came[0] - began
+
+    pair = in_turn("first token", ours, raw, 200, warm=10)
+    print(f"first token, tm.Client:       {spread(pair.ours, ms)}")
+    print(f"          anthropic SDK:      {spread(pair.peer, ms)}")
+    print(f"          later by:           {ms(pair.extra)}")
 
 
 def streams(client: Client, sdk: anthropic.Anthropic) -> None:

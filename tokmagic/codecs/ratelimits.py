@@ -41,6 +41,8 @@ def read_rates(headers: Mapping[str, str]) -> tuple[RateState, ...]:
     Anthropic's plain ``tokens`` repeats the tighter of input and output, and counts only where these are missing.
     """
     lower = {name.lower(): value for name, value in headers.items()}
+    if not any("ratelimit" in name for name in lower):
+        return ()
     sent = _moment(lower.get("date", ""))
     ours = [_stated(lower, f"anthropic-ratelimit-{name}-{{}}", unit, sent) for name, unit in _ANTHROPIC.items()]
     if not any(ours[1:]):

@@ -155,6 +155,8 @@ def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_to
         compact_at=compact_at(model, asked, room) if asked is not None else None,
     )
     headers = with_betas(request.extras.headers, request, model)
+    if headers == request.extras.headers:
+        return request
     return replace(request, extras=replace(request.extras, headers=headers))
 
 

@@ -248,7 +248,7 @@ class Passage:
             return None
         answer = self._outcome.partial()
         receipt = receipt_of(self.id, plan, answer, self._booking.entries, self._booking.waited, duration)
-        return Reply(answer, replace(receipt, instead_of=tuple(self._instead_of)))
+        return Reply(answer, replace(receipt, instead_of=tuple(self._instead_of)) if self._instead_of else receipt)
 
     def _seen(self, event: Event) -> Event:
         window = self._plan.model.context_window if self._plan is not None else None
