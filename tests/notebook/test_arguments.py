@@ -57,6 +57,7 @@ def test_thinking_is_asked_for_in_words_or_tokens() -> None:
     [
         ("--modle x", "Did you mean --model?"),
         ("--qqq", "Type %%llm? for the options"),
+        ("--help", "Unknown option --help. Type %%llm? for the options"),
         ("What is love?", "the prompt goes below the first line"),
         ("--system 'open", "A quote is not closed"),
         ("--temperature nan", "finite number of 0 or more, not 'nan'"),

@@ -64,6 +64,13 @@ def test_usage_is_reported_by_what_is_asked_and_since_when(kernel: Any) -> None:
     assert text_of(kernel, "%tokens report 2026-01-31").splitlines()[0].startswith("model ")
     assert "'lately' is no moment. A moment is a date" in kernel.run("%tokens report model lately").error["evalue"]
     assert "no group (model, cell, day, notebook, session)" in kernel.run("%tokens report bogus").error["evalue"]
+    assert kernel.run("%tokens report mdoel").error["evalue"].endswith("Did you mean model?")
+    assert text_of(kernel, "%tokens report day 2999-01-01") == "There is no call in the book since 2999-01-01."
+
+
+def test_the_history_of_what_is_no_thread_names_the_nearest(kernel: Any) -> None:
+    kernel.run("%%llm --thread rivers\nHello.")
+    assert kernel.run("%tokens history rivres").error["evalue"].endswith("not 'rivres'. Did you mean rivers?")
     assert "<table>" in kernel.run("display(tm.usage(by='model'))").data[-1]["text/html"]
 
 

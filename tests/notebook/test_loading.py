@@ -128,3 +128,18 @@ print(complete("%tokens export usage-k", ""))
         "['replay'] ['off']",
         "['usage-kept.csv']",
     ]
+
+
+def test_where_there_is_nothing_to_show_yet_that_is_said(output_of: Run) -> None:
+    script = """
+shell.extension_manager.load_extension("tokmagic")
+for word in ("history", "report", "threads"):
+    shell.run_line_magic("tokens", word)
+"""
+    out, err = output_of(script)
+    assert err == ""
+    assert out.splitlines() == [
+        "There is no call in the book yet.",
+        "There is no call in the book yet.",
+        "There is no conversation yet: a cell with --thread NAME begins one.",
+    ]

@@ -139,8 +139,8 @@ def _split(line: str) -> list[str]:
 def _unknown(word: str) -> str:
     if not word.startswith("-"):
         return f"{word!r} is not an option: the prompt goes below the first line. Type %%llm? for the options."
-    hint = _did_you_mean(word.partition("=")[0], option_names()) or " Type %%llm? for the options."
-    return f"Unknown option {word}.{hint}"
+    near = "" if word in ("-h", "--help") else _did_you_mean(word.partition("=")[0], option_names())
+    return f"Unknown option {word}.{near or ' Type %%llm? for the options.'}"
 
 
 def _did_you_mean(word: str, known: tuple[str, ...]) -> str:

@@ -5,7 +5,9 @@ And ``guard``, which lets clients that are made in the kernel from then on write
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,14 +34,22 @@ def history(magics: MagicsState, rest: str) -> Bundle:
     """The newest entries of the book, where one that hangs says what can be done; or the turns of a thread.
 
     Raises:
-        ConfigurationError: no whole number of 1 or more.
+        ConfigurationError: no whole number of 1 or more, and no thread.
     """
     if rest in magics.threads:
         return threads.history(magics.threads[rest])
     if rest and not (rest.isascii() and rest.isdigit() and int(rest)):
-        raise ConfigurationError(f"%tokens history takes a whole number of 1 or more, not {rest!r}.")
+        wanted = "a whole number of 1 or more, or the name of a thread"
+        raise ConfigurationError(f"%tokens history takes {wanted}, not {rest!r}.{_near(rest, magics.threads)}")
     entries = magics.client().history(int(rest or 20))
+    if not entries:
+        return markup.prose("There is no call in the book yet.")
     return markup.table(HISTORY_HEAD, map(_history_line, entries), numbers=(4, 5, 6, 7))
+
+
+def _near(word: str, names: Iterable[str]) -> str:
+    near = get_close_matches(word, list(names), 1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def _history_line(entry: Entry) -> tuple[str, ...]:
@@ -108,8 +118,11 @@ def report(_: MagicsState, rest: str) -> Bundle:
     by, since = (first, rest.removeprefix(first).strip()) if first in BY else ("model", rest)
     if since and named_moment(since, shared_parts().now()) is None:
         unknown = "is no moment" if first in BY else f"is no group ({', '.join(BY)}) and no moment"
-        raise ConfigurationError(f"%tokens report: {since!r} {unknown}. A moment is {MOMENTS}.")
+        near = "" if first in BY else _near(first, BY)
+        raise ConfigurationError(f"%tokens report: {since!r} {unknown}. A moment is {MOMENTS}.{near}")
     found = reports.usage_table(shared_parts(), since or None, by)
+    if not found:
+        return markup.prose(f"There is no call in the book {f'since {since}' if since else 'yet'}.")
     return markup.table(found.head, found.lines(), numbers=found.numbers)
 
 
