@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokmagic.core.book import Entry
+from tokmagic.core.book import Entry, Lessons
 from tokmagic.ledgers import files, journals
-from tokmagic.ledgers.journals import file_system, journal_for
+from tokmagic.ledgers.journals import CHECKPOINT, file_system, journal_for
 from tokmagic.ledgers.locks import TURN, Gate, LockFile
 from tokmagic.ledgers.sqlite import SQLiteLedger
 
@@ -55,6 +55,19 @@ def test_a_book_is_used_by_two_at_once_with_either_journal(
     for ledger in ledgers:
         ledger.close()
     assert len(SQLiteLedger(path).entries()) == 10
+
+
+def test_the_log_is_brought_into_the_book_only_when_it_has_grown_long(tmp_path: Path) -> None:
+    path = tmp_path / "book"
+    ledger = SQLiteLedger(path)
+
+    def write(pages: int) -> int:
+        ledger.learn(Lessons(notes={str(pages): lambda _: "x" * pages * 4096}))
+        return path.stat().st_size
+
+    assert write(CHECKPOINT // 2) < CHECKPOINT // 2 * 4096
+    assert write(CHECKPOINT // 2 + 1) > CHECKPOINT * 4096
+    ledger.close()
 
 
 def test_what_a_settlement_promises_is_in_the_files_when_they_are_synced(
