@@ -23,8 +23,8 @@ from .truncation import Truncation, truncate
 
 #: Tokens a text keeps as long as recent turns can go instead, and an old result as long as old turns can.
 SHORT = 256
-#: How much of what likely goes in is counted together.
-CAUTION = 15 / 16
+#: Characters counted together at most, and how much of what likely goes in is.
+TOGETHER, CAUTION = 262_144, 15 / 16
 #: Characters for each token of room, beyond which a text is not counted before it is known to fit.
 LONG = 4
 
@@ -124,9 +124,10 @@ class Filling:
     def _count_ahead(self, place: int, texts: Callable[[int, Message], Iterable[LongText]]) -> None:
         """Count a message and those before it together, as many as likely find room, but for those that are cut.
 
-        The likely number is that of a token a character at first, then that of the last ones.
+        As many as by the rate of the last ones; of the first, as if each character were a token.
         """
-        size, room, likely = 0, self.left * self._width * CAUTION, list[str]()
+        likely: list[str] = []
+        size, room = 0, min(TOGETHER, self.left * self._width * CAUTION)
         while place >= 0 and place not in self._ahead:
             message = self._messages[place]
             said = [part.text for part in message.parts if isinstance(part, Text)]
