@@ -24,6 +24,7 @@ import pytest
 import tokmagic as tm
 from tests.corridor.test_budgets import Greedy
 from tests.corridor.test_passage import stop_at_every_step
+from tests.patience import PATIENCE
 from tests.soak import share
 from tokmagic import catalog, hooks, reports, tokenizers
 from tokmagic.codecs.overheard import Overheard
@@ -616,11 +617,11 @@ def test_a_cancellation_at_any_moment_leaves_no_hold_and_charges_nothing_that_wa
 def test_a_call_that_is_cancelled_while_its_start_is_booked_gives_its_connection_back(
     parts, server, runner, monkeypatch
 ):
-    transport, asked = httpx2.AsyncHTTPTransport(), []
+    transport, asked, cancelled = httpx2.AsyncHTTPTransport(), [], threading.Event()
 
     def tell(attempt):
-        asked[-1].get_loop().call_soon_threadsafe(asked[-1].cancel)
-        time.sleep(0.05)
+        asked[-1].get_loop().call_soon_threadsafe(lambda: (asked[-1].cancel(), cancelled.set()))
+        assert cancelled.wait(PATIENCE)
 
     monkeypatch.setattr(Attempt, "has_news", lambda attempt: True)
     monkeypatch.setattr(Attempt, "tell", tell)
