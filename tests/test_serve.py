@@ -77,6 +77,23 @@ def test_ctrl_c_while_it_is_waited_for_ends_its_work_before_it_is_closed():
     assert closed_first == [False]
 
 
+def test_ctrl_c_while_it_is_closed_lets_it_be_closed_again(monkeypatch):
+    monkeypatch.setattr("tokmagic.server.run.STOP_SECONDS", PATIENCE)
+    free, ended = threading.Event(), []
+    terms = replace(USUAL_TERMS, ended=lambda: ended.append(free.wait(PATIENCE)))
+    server = start_server(catalog.demo_models().values(), tokenizers.counter, terms=terms)
+
+    def interrupted():
+        threading.Timer(0.05, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        server.close()
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    threading.Timer(0.1, free.set).start()
+    server.close()
+    assert ended == [True]
+
+
 def test_its_faults_come_from_a_file(tmp_path):
     plan = tmp_path / "plan.toml"
     plan.write_text('[[fault]]\nkind = "refuse"\nstatus = 529\n')

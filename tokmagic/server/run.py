@@ -51,11 +51,12 @@ class EmbeddedServer:
     def close(self) -> None:
         """Stop at once, running answers included, and wait until the port is free. Closing twice is a no-op."""
         self._server.should_exit = self._server.force_exit = True
-        self._thread.join(STOP_SECONDS)
+        if self._ended.wait(STOP_SECONDS):
+            self._thread.join()
 
     def wait(self) -> None:
         """Return when it has stopped."""
-        # Not by joining: Ctrl-C in a join lets Python take the thread for ended, and closing would wait for nothing.
+        # Not by joining a thread that runs: Ctrl-C in a join lets Python take it for ended, so that nobody waits again.
         self._ended.wait()
 
     def __enter__(self) -> EmbeddedServer:
