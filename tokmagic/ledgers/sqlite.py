@@ -59,7 +59,7 @@ class SQLiteLedger:
             at = max(entry.at, *(account.since for account in accounts), 0.0)
             held = entry if (entry.state, entry.at) == ("held", at) else replace(entry, state="held", at=at)
             known = standings.covering(db, held)
-            levels = tuple(standings.level(db, account, known.get(account.key), now) for account in accounts)
+            levels = tuple(standings.level_of(db, account, known.get(account.key), now) for account in accounts)
             if queue:
                 levels = _behind(db, levels, ticket)
             decision = decide(levels, entry.charge)
@@ -118,7 +118,7 @@ class SQLiteLedger:
         with self._file.sparing_transaction() as db:
             now = self._clock()
             tickets.lapse(db, now)
-            return _behind(db, [standings.level(db, account, None, now) for account in accounts], "")
+            return _behind(db, [standings.level_of(db, account, None, now) for account in accounts], "")
 
     def entries(
         self, *, since: float = 0.0, until: float | None = None, session: str | None = None, most: int = 1000

@@ -72,7 +72,7 @@ def covering(db: sqlite3.Connection, entry: Entry) -> dict[str, Standing]:
     return {row[0]: Standing(*row) for row in rows}
 
 
-def level(db: sqlite3.Connection, account: Account, known: Standing | None, now: float) -> Level:
+def level_of(db: sqlite3.Connection, account: Account, known: Standing | None, now: float) -> Level:
     """How full the account is, refilled up to ``now``; one that is new to the book is opened.
 
     ``known`` is what the book has of it, where that was read already.
