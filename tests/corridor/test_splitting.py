@@ -219,3 +219,20 @@ def test_a_limit_per_call_bounds_the_parts_together(parts, run):
     spent = sum(entry.nanousd for entry in parts.ledger.entries()) - enough
     assert 0 < spent <= enough / 2
     assert [entry for entry in parts.ledger.open_entries() if entry.state == "held"] == []
+
+
+def test_no_part_is_answered_shorter_because_of_what_the_others_hold(parts, run):
+    question = user(f"{ASKED}\n\n{LONG[: len(LONG) * 2 // 3]}")
+    free = split(parts, question, max_tokens=1_000)
+    run(watch(free))
+    before = parts.ledger.entries()
+    most = max(entry.charge.ceiling.nanousd - entry.nanousd for entry in before)
+    budget = 2 * free.reply.cost.nanousd + most * 3 // 2
+    tight = split(parts, question, max_tokens=1_000, limits=[f"{budget / 1e9:.9f} usd/session"])
+    run(watch(tight))
+    after = [entry for entry in parts.ledger.entries() if entry not in before and entry.state == "settled"]
+    assert len(after) == len(before) >= 4
+    assert sorted(entry.charge.ceiling.output_tokens for entry in after) == sorted(
+        entry.charge.ceiling.output_tokens for entry in before
+    )
+    assert tight.reply.text == free.reply.text

@@ -68,10 +68,17 @@ def test_what_a_failing_expression_printed_is_shown(kernel: Any) -> None:
     assert cell.error["evalue"] == "{{rivers()}} failed with OSError: dry. Nothing was sent."
 
 
+def test_the_system_text_is_expanded_as_the_prompt_is(kernel: Any) -> None:
+    kernel.run("rules = 'Be brief and kind. ' * 50")
+    cell = kernel.run('%%llm --system "{{rules}} {a}" --fresh\nhello')
+    assert cell.data[-1][RECEIPT_MIME]["input_tokens"] > 200
+
+
 @pytest.mark.parametrize(
     ("code", "message"),
     [
         ("%%llm --modle x\nhello", "ConfigurationError: Unknown option --modle. Did you mean --model?"),
+        ('%%llm --system "{{not_there}}"\nhello', "InvalidPrompt: {{not_there}}: not_there is not defined"),
         ("%%llm\n{{not_there}}", "InvalidPrompt: {{not_there}}: not_there is not defined, so nothing was sent."),
         ("%%llm\n   \n", "InvalidPrompt: The prompt is empty"),
         ("%%llm -m demo/cloude\nhello", "UnknownModel: "),

@@ -1,13 +1,16 @@
 """A call in parts: each part goes through the corridor as a call of its own, a few at a time, and a last one combines.
 
-So each is reserved, paced and in the book. Its one reply has the last call's answer and the receipt of all. Stopped
-before that, it has the answers to the parts that had come by then.
+So each is reserved, paced and in the book. Where a limit has no room for so many at once, fewer go: no part is answered
+shorter because of what the others hold. Its one reply has the last call's answer and the receipt of all. Stopped before
+that, it has the answers to the parts that had come by then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import uuid
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,7 +19,7 @@ from typing import TypeAlias, TypeVar
 from anyio import to_thread
 
 from tokmagic.allowance import Tab
-from tokmagic.core.errors import StreamBroken, TokmagicError
+from tokmagic.core.errors import BudgetExceeded, StreamBroken, TokmagicError
 from tokmagic.core.events import (
     Completed,
     Connecting,
@@ -74,6 +77,7 @@ class SplitPassage:
         self._messages = messages
         self._passages: list[Passage] = []
         self._tab = Tab()
+        self._busy = self._done = 0
         self._answers: list[str] = []
         self._answering: Passage | None = None
         self._failed = False
@@ -145,32 +149,61 @@ class SplitPassage:
 
     async def _round(self, splitting: Splitting) -> AsyncGenerator[Event]:
         """The calls for all parts, ``AT_ONCE`` of them at a time; their answers are kept in order."""
-        total, slots, options = len(splitting.parts), asyncio.Semaphore(AT_ONCE), self._for_parts(splitting)
-        answers = self._answers = [""] * total
-        told: _Told = asyncio.Queue()
-
-        async def ask(number: int) -> None:
-            async with slots:
-                answers[number] = await self._ask(splitting.part(number), options, told)
-
-        tasks = [asyncio.create_task(ask(number)) for number in range(total)]
-        for task in tasks:
-            task.add_done_callback(told.put_nowait)
+        total, told = len(splitting.parts), _Told()
+        self._answers, self._done = [""] * total, 0
+        waiting = deque(range(total))
+        workers = [asyncio.create_task(self._work(splitting, waiting, told)) for _ in range(min(AT_ONCE, total))]
+        for worker in workers:
+            worker.add_done_callback(told.put_nowait)
         try:
             yield Progress(0, total)
-            done = 0
-            while done < total:
+            left = len(workers)
+            while left:
                 event = await told.get()
                 if isinstance(event, asyncio.Task):
                     event.result()
-                    done += 1
-                yield Progress(done, total) if isinstance(event, asyncio.Task) else event
+                    left -= 1
+                else:
+                    yield event
         finally:
-            await ended(tasks)
+            await ended(workers)
 
-    async def _ask(self, messages: tuple[Message, ...], options: CallOptions, told: _Told) -> str:
+    async def _work(self, splitting: Splitting, waiting: deque[int], told: _Told) -> None:
+        """Ask for one part after the other; leave what has no room beside the others to them."""
+        options, total = self._for_parts(splitting), len(splitting.parts)
+        while waiting:
+            number = waiting.popleft()
+            passage = self._joined(splitting.part(number), options)
+            beside = self._beside(passage)
+            self._busy += 1
+            try:
+                self._answers[number] = await self._ask(passage, options, told)
+            except BudgetExceeded:
+                if not beside.is_set():
+                    raise
+                waiting.appendleft(number)
+                if self._busy > 1:
+                    return
+            else:
+                self._done += 1
+                told.put_nowait(Progress(self._done, total))
+            finally:
+                self._busy -= 1
+
+    def _beside(self, passage: Passage) -> threading.Event:
+        """Set when the passage is refused for what others hold, which may come back: it may be asked again."""
+        refused = threading.Event()
+
+        def others() -> bool:
+            if self._busy > 1:
+                refused.set()
+            return self._busy > 1
+
+        passage.go_beside(others)
+        return refused
+
+    async def _ask(self, passage: Passage, options: CallOptions, told: _Told) -> str:
         """The answer to one part."""
-        passage = self._joined(messages, options)
         async with aclosing(passage.run()) as events:
             async for event in events:
                 if isinstance(event, _TOLD):
