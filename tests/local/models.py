@@ -9,6 +9,10 @@ import torch
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
+    GlmAsrConfig,
+    GlmAsrEncoderConfig,
+    GlmAsrForConditionalGeneration,
+    GlmAsrProcessor,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
     Idefics3ImageProcessorPil,
@@ -125,6 +129,30 @@ def hearing(folder: Path) -> Path:
     template = TEMPLATE.replace("<|part|>", "<|AUDIO|>")
     Qwen2AudioProcessor(features, fast, chat_template=template).save_pretrained(folder)
     Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
+    return folder
+
+
+def hearing_in_pieces(folder: Path) -> Path:
+    """A model whose processor takes a long sound in pieces, 12.5 tokens a second."""
+    fast = _tokenizer("<|pad|>")
+    fast.pad_token = fast.eos_token
+    torch.manual_seed(0)
+    encoder = GlmAsrEncoderConfig(
+        num_mel_bins=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        hidden_size=16,
+        intermediate_size=64,
+        max_position_embeddings=50 * LONGEST,
+    )
+    config = GlmAsrConfig(
+        audio_config=encoder,
+        text_config=_text(LlamaConfig, len(fast)),
+        audio_token_id=fast.convert_tokens_to_ids("<|pad|>"),
+    )
+    features = WhisperFeatureExtractor(feature_size=8, sampling_rate=RATE, chunk_length=LONGEST)
+    GlmAsrProcessor(features, fast, chat_template=TEMPLATE.replace("<|part|>", "<|pad|>")).save_pretrained(folder)
+    GlmAsrForConditionalGeneration(config).save_pretrained(folder)
     return folder
 
 

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import tokmagic as tm
-from tests.local.models import LONGEST, RATE, hearing
+from tests.local.models import LONGEST, RATE, hearing, hearing_in_pieces
 from tests.local.test_local import ROUTES, gpt, post
 from tests.local.test_shown import ASKED, address, picture, read, spoken
 from tokmagic.core.messages import MP3, Audio
@@ -91,6 +91,12 @@ def test_a_sound_longer_than_the_model_hears_is_refused_and_not_cut(ears: Embedd
     assert post(ears, CHAT, model="ears", **played(tone(LONGEST))).status_code == 200
     said = refusal(ears, played(tone(LONGEST + 0.5)))
     assert "a sound of 2.5 s is longer than the 2 s that the model hears" in said
+
+
+def test_a_model_that_takes_a_long_sound_in_pieces_hears_all_of_it(tmp_path: Path, start: Start) -> None:
+    server = start(f"pieces={hearing_in_pieces(tmp_path / 'pieces')}")
+    short, long = (read(post(server, CHAT, model="pieces", **played(tone(LONGEST * n))).json()) for n in (1, 3))
+    assert long - short == 12.5 * 2 * LONGEST
 
 
 def test_a_placeholder_that_somebody_writes_is_plain_text(ears: EmbeddedServer) -> None:
