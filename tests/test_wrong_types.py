@@ -69,10 +69,11 @@ def test_a_wrong_type_is_refused_at_the_door(client, door, wrong):
         *("timeout", "extra_headers", "extra_query", "extra_body", "replay", "fresh", "cell", "notebook", "tools"),
     ],
 )
-def test_an_option_of_a_wrong_type_is_refused_by_its_name(client, name):
+@pytest.mark.parametrize("wrong", [object(), {1: object()}], ids=["object", "mapping"])
+def test_an_option_of_a_wrong_type_is_refused_by_its_name(client, name, wrong):
     with pytest.raises(tm.ConfigurationError) as refused:
-        client.quote("hello", **{name: object()})
-    what = {"truncate": "truncation", "compact": "compaction", "limits": "limit", "tools": "tools"}.get(name, name)
+        client.quote("hello", **{name: wrong})
+    what = {"truncate": "truncation", "limits": "limit", "tools": "tool"}.get(name, name)
     assert what in str(refused.value)
 
 

@@ -27,11 +27,12 @@ A_THREAD = "a conversation, such as client.conversation()"
 _TEXT, _SWITCH = (str, "a text"), (bool, "True or False")
 _FIELDS: tuple[type, str] = (Mapping, "a mapping of names to values")
 #: Options that are of one kind: its type, and its words.
-_KINDS: dict[str, tuple[type, str]] = {
+_KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     **dict.fromkeys(("system", "cell", "notebook"), _TEXT),
     **dict.fromkeys(("extended_output", "cache", "stream", "replay", "fresh"), _SWITCH),
     **dict.fromkeys(("extra_headers", "extra_query", "extra_body"), _FIELDS),
     "thread": (Conversation, A_THREAD),
+    "compact": ((str, Compacting), "the name of a mode, such as auto, or a tm.Compacting"),
 }
 #: Options that are whole numbers: the least that will do.
 _WHOLE = {"max_tokens": 1, "max_input_tokens": 1, "keep_recent": 0}
