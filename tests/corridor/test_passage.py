@@ -1,6 +1,7 @@
 """The corridor under attack: stopped at every step, failed by its book at every step, and asked by many at once."""
 
 import asyncio
+import itertools
 import sqlite3
 import threading
 import types
@@ -226,6 +227,12 @@ def test_a_call_that_cannot_be_settled_fails_and_stays_held(watched, run):
         run(client.send(PROMPT))
     (entry,) = watched._ledger.open_entries()
     assert entry.state == "held"
+
+
+def test_a_call_that_nothing_holds_up_has_not_waited_however_slow_the_machine_is(make_parts, server, run):
+    seconds = itertools.count(1_800_000_000)
+    parts = make_parts(server=server, kind=Unpaced, clock=lambda: float(next(seconds)))
+    assert run(AsyncClient("demo/claude", parts=parts).send(PROMPT)).receipt.waited == 0
 
 
 def test_an_unstreamed_call_that_is_stopped_is_booked_at_its_ceiling(make_parts, run):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import gzip
+import itertools
 import json
 import random
 import signal
@@ -560,6 +561,15 @@ def test_an_interrupt_while_the_book_is_written_comes_when_that_is_done(make, cl
     assert [(entry.state, entry.quality) for entry in clients.entries] == [("settled", "exact")]
     (cell,) = clients.parts.gauge.snapshot((), (), ()).cells
     assert cell.receipt.model.startswith("demo/")
+
+
+def test_a_call_that_nothing_holds_up_has_not_waited_however_slow_the_machine_is(make_parts, server):
+    seconds = itertools.count(1_800_000_000)
+    parts = make_parts(server=server, clock=lambda: float(next(seconds)))
+    plain = openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.token)
+    with guard(plain, provider="demo", parts=parts) as client:
+        say(client)
+    assert parts.ledger.entries()[0].waited == 0
 
 
 def test_an_interrupt_at_any_moment_leaves_no_hold_and_no_place(make_parts, server):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -73,9 +73,7 @@ class Attempt:
         gate = self._lane.gate
         if gate.seconds or gate.narrow:
             yield Waiting(gate.seconds, why_it_queues(gate.seconds))
-        async with AsyncExitStack() as way:
-            with self._booking.pause():
-                await way.enter_async_context(gate.passage())
+        async with gate.passage(self._booking.pause):
             try:
                 async with aclosing(self._settled(provider)) as events:
                     async for event in events:

@@ -115,12 +115,12 @@ def _turn(attempt: Attempt, bell: Bell) -> Generator[Step, Any, None]:
     admitted = False
     try:
         yield Book(attempt.begin)
-        with attempt.pause():
-            if seconds := attempt.at_the_gate(bell):
-                yield Book(partial(attempt.queues, seconds))
-            while seconds:
+        if seconds := attempt.at_the_gate(bell):
+            yield Book(partial(attempt.queues, seconds))
+        while seconds:
+            with attempt.pause():
                 yield Sleep(seconds)
-                seconds = attempt.at_the_gate(bell)
+            seconds = attempt.at_the_gate(bell)
         attempt.in_line(bell)
         while seconds := (yield Book(partial(attempt.ask, bell))):
             with attempt.pause():

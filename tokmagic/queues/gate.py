@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 from tokmagic.queues.bells import Bell, LoopBell
 
@@ -47,12 +47,13 @@ class Gate:
         return max(0.0, self._closed_until - self._clock())
 
     @asynccontextmanager
-    async def passage(self) -> AsyncIterator[None]:
-        """The way of one attempt of an event loop, from before it is reserved until it ends."""
+    async def passage(self, pause: Callable[[], AbstractContextManager[None]] = nullcontext) -> AsyncIterator[None]:
+        """The way of one attempt of an event loop, from before it is reserved until it ends; ``pause`` is each wait."""
         bell = LoopBell()
         try:
             while seconds := self.ask(bell):
-                await bell.sleep(seconds)
+                with pause():
+                    await bell.sleep(seconds)
             yield
         finally:
             self.leave(bell)
