@@ -56,7 +56,9 @@ def execute(notebook: Any, home: str) -> list[str]:
     """Run every cell in a kernel of its own; what went wrong with the run itself."""
     env = {name: value for name, value in os.environ.items() if name not in FOREIGN and not name.endswith("_API_KEY")}
     env |= {"TOKMAGIC_HOME": home, "IPYTHONDIR": home}
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", allow_errors=True, record_timing=False)
+    client = NotebookClient(
+        notebook, timeout=120, startup_timeout=120, kernel_name="python3", allow_errors=True, record_timing=False
+    )
     client.extra_arguments = ["--log-level=ERROR"]
     client.on_cell_execute = lambda cell, cell_index: say(cell_index + 1, cell)
     try:
