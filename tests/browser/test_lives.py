@@ -9,6 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import expect
 
+from tests.patience import PATIENCE
+
 LOAD = "%load_ext tokmagic"
 LIMIT = '%tokens limit "5 usd/session"'
 QUICK = "%%llm --max-tokens 30\nSay hello."
@@ -126,7 +128,8 @@ def test_a_saved_executed_notebook_shows_no_live_numbers(desk, tmp_path, monkeyp
     monkeypatch.setenv("TOKMAGIC_MODEL", "demo/claude")
     desk.write("saved.ipynb", LOAD, "%tokens panel", QUICK)
     path = desk.server.root / "saved.ipynb"
-    executed = NotebookClient(nbformat.read(path, as_version=4), store_widget_state=True).execute()
+    cells = nbformat.read(path, as_version=4)
+    executed = NotebookClient(cells, store_widget_state=True, startup_timeout=int(PATIENCE)).execute()
     assert "widgets" in executed.metadata
     nbformat.write(executed, path)
     desk.open("saved.ipynb")
