@@ -1,16 +1,12 @@
 """The same question for many rows: each row goes through the corridor as a call of its own, a few at a time.
 
 So each is reserved, paced, in the book and, if it was asked before, replayed. A row that fails has its error as its
-result; what would refuse every row ends the whole. A budget has ended when it refuses a row while no other is under
-way: before that, what the others hold may come back, and fewer rows go at once. So no answer is asked for shorter
-because of what the others hold.
+result; what would refuse every row ends the whole.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
@@ -24,22 +20,17 @@ from tokmagic.core.errors import (
     StreamBroken,
     TokmagicError,
 )
-from tokmagic.core.events import Connecting, Event, Notice, Progress, Retrying, Waiting
+from tokmagic.core.events import Event, Notice, Progress
 from tokmagic.core.mapped import Replies, Result, stopped_at
 from tokmagic.core.money import summed
 from tokmagic.core.replies import Receipt, Reply
 from tokmagic.corridor import Walk
-from tokmagic.corridor.passage import Passage
-from tokmagic.corridor.shield import ended
+from tokmagic.corridor.abreast import Abreast
 
 #: Rows that are under way together, at most, where nothing is said.
 AT_ONCE = 8
 #: What refuses one row in this way refuses every other.
 FOR_ALL = (ConfigurationError, LedgerError, AuthenticationFailed, QuotaExceeded)
-#: What the call for a row tells to whoever watches the whole.
-_TOLD = (Waiting, Retrying, Connecting, Notice)
-_Told: TypeAlias = asyncio.Queue[Event | asyncio.Task[None]]
-
 
 #: Makes the passage of the call for a prompt; asked once more for the same one, it may be replayed.
 MakeCall: TypeAlias = Callable[[str, bool], Walk]
@@ -71,7 +62,6 @@ class MapPassage:
         self._results: dict[int, Result] = {}
         self._stopped: TokmagicError | None = None
         self._receipts: list[Receipt] = []
-        self._busy = 0
 
     @property
     def answered(self) -> int:
@@ -114,54 +104,28 @@ class MapPassage:
         finally:
             self._ended(self._receipts)
 
-    async def _round(self, rows: Iterable[int], first: bool) -> AsyncGenerator[Event]:
-        waiting, told = deque(rows), _Told()
-        workers = [
-            asyncio.create_task(self._work(waiting, told, first)) for _ in range(min(self._at_once, len(waiting)))
-        ]
-        for worker in workers:
-            worker.add_done_callback(told.put_nowait)
-        try:
-            left = len(workers)
-            while left:
-                event = await told.get()
-                if isinstance(event, asyncio.Task):
-                    event.result()
-                    left -= 1
-                else:
-                    yield event
-        finally:
-            await ended(workers)
+    async def _round(self, rows: Collection[int], first: bool) -> AsyncGenerator[Event]:
+        abreast = Abreast(rows if self._stopped is None else (), self._at_once)
+        async with aclosing(abreast.run(lambda row: self._answer(row, abreast, first))) as events:
+            async for event in events:
+                yield event
 
-    async def _work(self, waiting: deque[int], told: _Told, first: bool) -> None:
-        while waiting and self._stopped is None:
-            row = waiting.popleft()
-            self._busy += 1
-            try:
-                self._results[row] = await self._ask(self._prompts[row], told, first)
-            except FOR_ALL as error:
+    async def _answer(self, row: int, abreast: Abreast, first: bool) -> None:
+        """Keep what becomes of a row, and stop where it would become of every other."""
+        try:
+            self._results[row] = await self._ask(self._prompts[row], abreast, first)
+        except TokmagicError as error:
+            if isinstance(error, FOR_ALL) or (isinstance(error, BudgetExceeded) and _of_all(error)):
                 self._stopped = error
-            except TokmagicError as error:
-                if not (isinstance(error, BudgetExceeded) and _of_all(error)):
-                    self._results[row] = error
-                elif self._busy == 1:
-                    self._stopped = error
-                else:
-                    waiting.appendleft(row)
-                    return
-            finally:
-                self._busy -= 1
-            told.put_nowait(Progress(len(self._results), len(self._prompts)))
+                abreast.stop()
+            else:
+                self._results[row] = error
+        abreast.tell(Progress(len(self._results), len(self._prompts)))
 
-    async def _ask(self, prompt: str, told: _Told, first: bool) -> Reply:
+    async def _ask(self, prompt: str, abreast: Abreast, first: bool) -> Reply:
         call = self._make(prompt, first)
-        if isinstance(call, Passage):
-            call.go_beside(lambda: self._busy > 1)
         try:
-            async with aclosing(call.run()) as events:
-                async for event in events:
-                    if isinstance(event, _TOLD):
-                        told.put_nowait(event)
+            await abreast.ask(call)
         finally:
             if call.reply is not None:
                 self._receipts.append(call.reply.receipt)

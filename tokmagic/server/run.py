@@ -31,6 +31,8 @@ from .guard import Guard
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+#: How long a connection may lie idle: longer than the SDKs keep one, so that none is closed with a call on its way.
+IDLE_SECONDS = 60
 
 
 @dataclass(slots=True)
@@ -143,6 +145,7 @@ def _config(app: Guard, connections: int) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=IDLE_SECONDS,
     )
 
 
