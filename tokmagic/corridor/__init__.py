@@ -1,7 +1,7 @@
 """The corridor: the one way from a prompt to a settled receipt. ``passage.py`` shows its steps in order.
 
 A ``Passage`` is one call; its attempts are in ``sending.py``, what the book hears of them in ``booking.py``, and a call
-in several parts in ``splitting.py``.
+in several parts in ``splitting.py``. Calls that go side by side are in ``abreast.py``.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ that, it has the answers to the parts that had come by then.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import uuid
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,27 +16,24 @@ from typing import TypeAlias, TypeVar
 from anyio import to_thread
 
 from tokmagic.allowance import Tab
-from tokmagic.core.errors import BudgetExceeded, StreamBroken, TokmagicError
+from tokmagic.core.errors import StreamBroken, TokmagicError
 from tokmagic.core.events import (
     Completed,
-    Connecting,
     Event,
     Notice,
     Progress,
     ReasoningDelta,
-    Retrying,
     TextDelta,
     ToolCallDelta,
-    Waiting,
 )
 from tokmagic.core.messages import Message, Text
 from tokmagic.core.quotes import Quote
 from tokmagic.core.receipts import together
 from tokmagic.core.replies import Answer, Reply
 from tokmagic.core.splitting import Splitting, split_call
+from tokmagic.corridor.abreast import Abreast
 from tokmagic.corridor.drafting import Draft
 from tokmagic.corridor.passage import Passage
-from tokmagic.corridor.shield import ended
 from tokmagic.options import CallOptions, chain_of
 from tokmagic.parts import Parts
 
@@ -51,11 +45,7 @@ MakePassage: TypeAlias = Callable[[tuple[Message, ...], CallOptions], Passage]
 AT_ONCE = 4
 #: How a conversation is cut that is too long for other reasons than one long text.
 OTHERWISE = "smart"
-#: What the call for a part tells to whoever watches the whole.
-_TOLD = (Waiting, Retrying, Connecting, Notice)
 _SAID = (TextDelta, ReasoningDelta, ToolCallDelta)
-#: What the calls for parts tell, and each of them when it is done.
-_Told: TypeAlias = asyncio.Queue[Event | asyncio.Task[None]]
 
 
 class SplitPassage:
@@ -77,7 +67,7 @@ class SplitPassage:
         self._messages = messages
         self._passages: list[Passage] = []
         self._tab = Tab()
-        self._busy = self._done = 0
+        self._done = 0
         self._answers: list[str] = []
         self._answering: Passage | None = None
         self._failed = False
@@ -149,71 +139,27 @@ class SplitPassage:
 
     async def _round(self, splitting: Splitting) -> AsyncGenerator[Event]:
         """The calls for all parts, ``AT_ONCE`` of them at a time; their answers are kept in order."""
-        total, told = len(splitting.parts), _Told()
+        total = len(splitting.parts)
         self._answers, self._done = [""] * total, 0
-        waiting = deque(range(total))
-        workers = [asyncio.create_task(self._work(splitting, waiting, told)) for _ in range(min(AT_ONCE, total))]
-        for worker in workers:
-            worker.add_done_callback(told.put_nowait)
-        try:
-            yield Progress(0, total)
-            left = len(workers)
-            while left:
-                event = await told.get()
-                if isinstance(event, asyncio.Task):
-                    event.result()
-                    left -= 1
-                else:
-                    yield event
-        finally:
-            await ended(workers)
-
-    async def _work(self, splitting: Splitting, waiting: deque[int], told: _Told) -> None:
-        """Ask for one part after the other; leave what has no room beside the others to them."""
-        options, total = self._for_parts(splitting), len(splitting.parts)
-        while waiting:
-            number = waiting.popleft()
-            passage = self._joined(splitting.part(number), options)
-            beside = self._beside(passage)
-            self._busy += 1
-            try:
-                self._answers[number] = await self._ask(passage, options, told)
-            except BudgetExceeded:
-                if not beside.is_set():
-                    raise
-                waiting.appendleft(number)
-                if self._busy > 1:
-                    return
-            else:
-                self._done += 1
-                told.put_nowait(Progress(self._done, total))
-            finally:
-                self._busy -= 1
-
-    def _beside(self, passage: Passage) -> threading.Event:
-        """Set when the passage is refused for what others hold, which may come back: it may be asked again."""
-        refused = threading.Event()
-
-        def others() -> bool:
-            if self._busy > 1:
-                refused.set()
-            return self._busy > 1
-
-        passage.go_beside(others)
-        return refused
-
-    async def _ask(self, passage: Passage, options: CallOptions, told: _Told) -> str:
-        """The answer to one part."""
-        async with aclosing(passage.run()) as events:
+        abreast = Abreast(range(total), AT_ONCE)
+        yield Progress(0, total)
+        async with aclosing(abreast.run(lambda number: self._answer(splitting, number, abreast))) as events:
             async for event in events:
-                if isinstance(event, _TOLD):
-                    told.put_nowait(event)
+                yield event
+
+    async def _answer(self, splitting: Splitting, number: int, abreast: Abreast) -> None:
+        """Keep the answer to one part."""
+        options = self._for_parts(splitting)
+        passage = self._joined(splitting.part(number), options)
+        await abreast.ask(passage)
         if passage.reply is None:
             raise StreamBroken("A part of the call ended without a reply.")
         if passage.reply.cut_off:
             bound = options.get("max_tokens")
-            told.put_nowait(Notice(f"The answer to a part met its bound of {bound:,} tokens and is cut off."))
-        return passage.reply.text
+            abreast.tell(Notice(f"The answer to a part met its bound of {bound:,} tokens and is cut off."))
+        self._answers[number] = passage.reply.text
+        self._done += 1
+        abreast.tell(Progress(self._done, len(splitting.parts)))
 
     async def _last(self, messages: tuple[Message, ...]) -> AsyncGenerator[Event]:
         """The call that answers."""
