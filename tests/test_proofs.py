@@ -51,7 +51,7 @@ def spend():
             client.send("The sea is deep. The sea is blue. Whales live in the sea.")
             calls += 1
     except tm.BudgetExceeded as refused:
-        print(calls, refused.needed, flush=True)
+        os.write(1, f"{calls} {refused.needed}\\n".encode())  # at once, so that no line comes between
 
 tm.count("Whales", model="demo/claude")
 ready, go = os.pipe()
