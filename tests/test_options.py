@@ -64,6 +64,7 @@ def test_a_body_field_that_the_budget_rests_on_is_refused(field):
         {"server_tools": [{"name": "search"}]},
         {"server_tools": [{"type": "web_search", "at": object()}]},
         {"extra_headers": {"Host": "example.org"}},
+        {"extra_headers": {"Idempotency-Key": "one"}},
         {"extra_headers": {"Anthropic-Version": "2023-01-01"}},
     ],
 )

@@ -16,14 +16,12 @@ from tokmagic.batch import AsyncBatch
 from tokmagic.chaining import Call, in_thread
 from tokmagic.compacting import ThreadCompaction
 from tokmagic.conversation import Conversation
-from tokmagic.core.accounts import accounts_for
 from tokmagic.core.book import Entry
 from tokmagic.core.checks import require, require_text, whole
 from tokmagic.core.errors import ConfigurationError, StreamBroken
 from tokmagic.core.limits import Limit
 from tokmagic.core.mapped import Replies
 from tokmagic.core.messages import Message, as_messages, system
-from tokmagic.core.models import Model
 from tokmagic.core.quotes import Quote
 from tokmagic.core.replies import Receipt, Reply
 from tokmagic.core.rows import prompts
@@ -241,18 +239,8 @@ class AsyncClient:
 
     def snapshot(self) -> Snapshot:
         """The state that displays draw."""
-        parts, model = self.parts, self._model(self.options)
-        now = parts.now()
-        scopes = parts.scopes(model, self._defaults()["notebook"])
-        parts.learning.look()
-        limits = notebook().over(self.limits)
-        accounts = accounts_for([*limits, *parts.learning.limits(model, scopes["key"])], model, scopes, now)
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
-        return parts.gauge.snapshot(
-            parts.ledger.levels([account for account in accounts if account.limit.window != "call"]),
-            parts.ledger.totals(session=parts.epoch),
-            parts.ledger.totals(since=midnight),
-        )
+        model = self.parts.model(chain_of(self.options)[0] or self.parts.default_model()[0])
+        return self.parts.snapshot(model, self._defaults()["notebook"], notebook().over(self.limits))
 
     def history(self, most: int = 20) -> tuple[Entry, ...]:
         """The newest entries of the book, the newest first."""
@@ -298,9 +286,6 @@ class AsyncClient:
 
     def _limits(self, limits: Any, source: Any) -> list[Limit]:
         return [self.parts.known(limit) for limit in parse_limits(limits, source=source)]
-
-    def _model(self, options: CallOptions) -> Model:
-        return self.parts.model(chain_of(options)[0] or self.parts.default_model()[0])
 
 
 def _head(options: CallOptions) -> tuple[Message, ...]:

@@ -34,6 +34,8 @@ WIRE = frozenset(
         *("accept", "accept-encoding", "anthropic-version"),
     }
 )
+#: The header that says of requests that they are the same one, in lower case.
+ONCE = "idempotency-key"
 #: Names under which a key is put into a query, or is taken for an option; in lower case.
 KEY_NAMES = frozenset({"key", "api_key", "api-key", "apikey", "token", "auth_token", "access_token", "azure_ad_token"})
 NO_KEYS = "a key comes from the environment, a .env file or the keyring, never from a notebook"
@@ -79,6 +81,10 @@ def _check_header(name: str, value: object) -> None:
         raise ConfigurationError(f"extra_headers: {name} carries a key: {NO_KEYS}.")
     if name.lower() in WIRE:
         raise ConfigurationError(f"extra_headers cannot set {name}: reading the reply rests on it.")
+    if name.lower() == ONCE:
+        raise ConfigurationError(
+            f"extra_headers cannot set {name}: it would name every attempt and turn of a call as one. Leave it out."
+        )
 
 
 def _check_json(place: str, value: object) -> None:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -20,6 +20,7 @@ from weakref import WeakKeyDictionary
 
 from tokmagic import catalog, tokenizers
 from tokmagic.config import Settings, load_settings
+from tokmagic.core.accounts import accounts_for
 from tokmagic.core.asking import Answers
 from tokmagic.core.checks import require
 from tokmagic.core.counters import Counter
@@ -27,6 +28,7 @@ from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.limits import Limit
 from tokmagic.core.models import Model, Service
 from tokmagic.core.redaction import Secret
+from tokmagic.core.snapshot import Snapshot
 from tokmagic.core.units import Scope
 from tokmagic.gauge import Gauge
 from tokmagic.keys import has_key, key_of
@@ -186,6 +188,18 @@ class Parts:
         if limit.scope == "team" and not self.settings.team:
             raise ConfigurationError(f"{limit} by team: no team is configured; set TOKMAGIC_TEAM to its name.")
         return limit
+
+    def snapshot(self, model: Model, notebook: str, limits: Sequence[Limit]) -> Snapshot:
+        """What displays draw of these limits and of those that are known of the model's provider."""
+        now, scopes = self.now(), self.scopes(model, notebook)
+        self.learning.look()
+        accounts = accounts_for([*limits, *self.learning.limits(model, scopes["key"])], model, scopes, now)
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+        return self.gauge.snapshot(
+            self.ledger.levels([account for account in accounts if account.limit.window != "call"]),
+            self.ledger.totals(session=self.epoch),
+            self.ledger.totals(since=midnight),
+        )
 
     def demo_server(self) -> RunningServer:
         """The embedded server, started on first use."""
