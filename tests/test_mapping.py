@@ -142,7 +142,9 @@ def test_a_budget_is_spent_to_its_end_although_rows_hold_their_worst_case(client
     assert spent <= budget + 1
 
 
-def test_no_answer_is_asked_for_shorter_because_of_what_the_other_rows_hold(client, run):
+@pytest.mark.parametrize("truncate", ["smart", "split"])
+def test_no_answer_is_asked_for_shorter_because_of_what_the_other_rows_hold(parts, run, truncate):
+    client = AsyncClient(MODEL, parts=parts, truncate=truncate)
     one = run(client.send(f"Classify: {ROWS[0]['text']}", max_tokens=400)).cost.nanousd
     worst = client.history(1)[0].charge.ceiling.nanousd
     budget = one + 2 * worst + worst // 2 + len(ROWS) * one

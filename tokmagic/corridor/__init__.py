@@ -6,8 +6,8 @@ in several parts in ``splitting.py``. Calls that go side by side are in ``abreas
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol, runtime_checkable
 
 from tokmagic.core.events import Event
 from tokmagic.core.replies import Reply
@@ -22,3 +22,11 @@ class Walk(Protocol):
 
     def run(self) -> AsyncGenerator[Event]:
         """Its events; the last is ``Completed``."""
+
+
+@runtime_checkable
+class Sociable(Protocol):
+    """A call that can go beside others."""
+
+    def go_beside(self, others: Callable[[], bool]) -> None:
+        """While ``others`` says that calls are under way which end by themselves, be refused rather than shortened."""

@@ -16,8 +16,7 @@ from typing import TypeAlias
 from tokmagic.core.errors import BudgetExceeded
 from tokmagic.core.events import Connecting, Event, Notice, Retrying, Waiting
 
-from . import Walk
-from .passage import Passage
+from . import Sociable, Walk
 from .shield import ended
 
 #: What a call tells to whoever watches the whole.
@@ -32,11 +31,13 @@ class Abreast:
     Args:
         rows: their numbers, in the order in which they begin.
         at_once: so many are under way together, at most.
+        beside: whether others are under way beside all of these, whose end these do not await.
     """
 
-    def __init__(self, rows: Iterable[int], at_once: int) -> None:
+    def __init__(self, rows: Iterable[int], at_once: int, beside: Callable[[], bool] = bool) -> None:
         self._waiting = deque(rows)
         self._at_once = min(at_once, len(self._waiting))
+        self._beside = beside
         self._told: asyncio.Queue[Event | asyncio.Task[None]] = asyncio.Queue()
         self._busy = 0
         self._stopped = False
@@ -65,9 +66,9 @@ class Abreast:
         def others() -> bool:
             nonlocal refused
             refused = self._busy > 1
-            return refused
+            return refused or self._beside()
 
-        if isinstance(call, Passage):
+        if isinstance(call, Sociable):
             call.go_beside(others)
         try:
             async with aclosing(call.run()) as events:

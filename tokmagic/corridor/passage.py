@@ -99,7 +99,7 @@ class Passage:
         self._booking.tab = tab
 
     def go_beside(self, others: Callable[[], bool]) -> None:
-        """While ``others`` says that calls are under way which end by themselves, be refused rather than shortened."""
+        """See ``Sociable``."""
         self._booking.beside = others
 
     async def run(self) -> AsyncGenerator[Event]:

@@ -67,12 +67,17 @@ class SplitPassage:
         self._messages = messages
         self._passages: list[Passage] = []
         self._tab = Tab()
+        self._beside: Callable[[], bool] = bool
         self._done = 0
         self._answers: list[str] = []
         self._answering: Passage | None = None
         self._failed = False
         self._began = parts.clock()
         self._first_token: float | None = None
+
+    def go_beside(self, others: Callable[[], bool]) -> None:
+        """See ``Sociable``: so are its calls."""
+        self._beside = others
 
     async def run(self) -> AsyncGenerator[Event]:
         """The parts, then the last call. The last event is ``Completed``."""
@@ -141,7 +146,7 @@ class SplitPassage:
         """The calls for all parts, ``AT_ONCE`` of them at a time; their answers are kept in order."""
         total = len(splitting.parts)
         self._answers, self._done = [""] * total, 0
-        abreast = Abreast(range(total), AT_ONCE)
+        abreast = Abreast(range(total), AT_ONCE, self._beside)
         yield Progress(0, total)
         async with aclosing(abreast.run(lambda number: self._answer(splitting, number, abreast))) as events:
             async for event in events:
@@ -164,6 +169,7 @@ class SplitPassage:
     async def _last(self, messages: tuple[Message, ...]) -> AsyncGenerator[Event]:
         """The call that answers."""
         passage = self._answering = self._joined(messages, self._last_options(messages))
+        passage.go_beside(self._beside)
         async with aclosing(passage.run()) as events:
             async for event in events:
                 if self._first_token is None and isinstance(event, _SAID):
