@@ -106,6 +106,23 @@ def test_a_whole_number_of_another_library_is_one(client):
     assert type(client.quote("hello", max_tokens=Seven()).max_tokens) is int
 
 
+class Sevens:
+    """Several numbers, which lack no method that one has, as numpy's arrays lack none."""
+
+    def __index__(self):
+        raise TypeError("only one number is a number")
+
+
+def test_what_only_looks_like_a_whole_number_is_none(client):
+    with pytest.raises(tm.ConfigurationError, match="max_tokens is a whole number of 1 or more, not <"):
+        client.quote("hello", max_tokens=Sevens())
+
+
+def test_a_number_too_large_to_reckon_with_is_none_that_is_finite(client):
+    with pytest.raises(tm.ConfigurationError, match="timeout is a finite number of 0 or more, not 1000"):
+        client.quote("hello", timeout=10**400)
+
+
 def test_what_was_given_is_shown_short_and_without_keys():
     with pytest.raises(tm.ConfigurationError) as refused:
         tm.price("demo/claude", "sk-ant-" + "a1" * 30 + "\n" + "much " * 100)

@@ -149,8 +149,9 @@ def test_a_price_of_ones_own_has_sound_where_it_says_so_or_is_free() -> None:
 def test_the_first_bytes_tell_a_wav_an_mp3_and_an_image_apart() -> None:
     wav, tagged, bare = silence(0.1), b"ID3\x04 music", b"\xff\xfb\x90 music"
     assert [audio_of(data) for data in (wav, tagged, bare)] == [Audio(wav, WAV), Audio(tagged, MP3), Audio(bare, MP3)]
-    for data in (b"", b"\xff", b"\xff\xd8\xff a photo", b"RIFF\0\0\0\0WEBPVP8 ", b"words"):
+    for data in (b"", b"\xff", b"\xff\xd8\xff a photo", b"RIFF\0\0\0\0WEBPVP8 ", b"words", b"\xff\xf1\x50 AAC"):
         assert audio_of(data) is None
+    assert audio_of("words".encode("utf-16")) is None
     assert image_of(wav) is None
 
 

@@ -6,6 +6,8 @@ Each check says the name of the value, what would do, and what was given.
 from __future__ import annotations
 
 import math
+import sys
+from contextlib import suppress
 from operator import index
 from typing import SupportsIndex
 
@@ -55,7 +57,10 @@ def whole(name: str, value: object, least: int) -> int:
     """
     if type(value) is int and value >= least:
         return value
-    number = index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
+    number = None
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        with suppress(TypeError):  # an array of several numbers has the method, too
+            number = index(value)
     if number is None or number < least:
         raise ConfigurationError(f"{name} is a whole number of {least:,} or more, not {given(value)}.")
     return number
@@ -68,5 +73,5 @@ def require_finite(name: str, value: object) -> None:
         ConfigurationError: it is something else.
     """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if not math.isfinite(number) or number < 0:
+    if not 0 <= number <= sys.float_info.max:
         raise ConfigurationError(f"{name} is a finite number of 0 or more, not {given(value)}.")

@@ -37,9 +37,12 @@ def audio_of(data: bytes) -> Audio | None:
     """The sound that these bytes are; None if they are no WAV and no MP3."""
     if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
         return Audio(data, WAV)
-    if data.startswith(b"ID3") or (data[:1] == b"\xff" and data[1:2] >= b"\xe0" and not data.startswith(b"\xff\xd8")):
-        return Audio(data, MP3)
-    return None
+    return Audio(data, MP3) if data.startswith(b"ID3") or _is_frame(data) else None
+
+
+def _is_frame(data: bytes) -> bool:
+    """Whether it begins as a frame of Layer III does: eleven bits that are set, two of the version, then 01."""
+    return len(data) > 1 and data[0] == 0xFF and data[1] & 0xE6 == 0xE2
 
 
 def _byte_rate(data: bytes) -> int:
