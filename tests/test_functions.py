@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Tool
 from tokmagic.core.schemas import answer_format, closed
-from tokmagic.functions import BadArguments, as_function, described
+from tokmagic.functions import BadArguments, as_function, described, mcp_tools
 
 LOCATION = {"title": "Location", "type": "string", "description": "The city."}
 
@@ -199,6 +199,11 @@ def test_a_tool_made_for_the_anthropic_sdk_is_one_here_too():
     made = anthropic.beta_tool(google)
     assert as_function(made).tool.schema == made.input_schema
     assert as_function(made).bound('{"location": "Rome"}')() == "Rome c"
+
+
+def test_tools_that_can_be_listed_only_once_are_all_there():
+    listed = type("Listed", (), {"name": "look", "description": None, "inputSchema": {"type": "object"}})
+    assert [tool.name for tool in mcp_tools(None, (listed() for _ in range(2)))] == ["look", "look"]
 
 
 @pytest.mark.parametrize("lacking", [{"name": None}, {"name": "a b"}, {"input_schema": None}])

@@ -60,6 +60,7 @@ def test_a_body_field_that_the_budget_rests_on_is_refused(field):
         {"extra_body": {"a": "\ud800"}},
         {"extra_query": {"a": {1}}},
         {"stop": [1]},
+        {"stop": iter(["a", "b"])},
         {"server_tools": "web_search"},
         {"server_tools": [{"name": "search"}]},
         {"server_tools": [{"type": "web_search", "at": object()}]},

@@ -635,6 +635,12 @@ def test_tools_of_an_mcp_server_are_called_and_their_results_read(scripted, runn
     assert (result.parts, result.is_error) == (parts_sent, is_error)
 
 
+def test_functions_that_can_be_listed_only_once_are_offered(scripted):
+    parts = scripted(said())
+    Client("demo/claude", parts=parts).run_tools("Add.", tools=(tool for tool in [add])).until_done()
+    assert [tool.name for tool in parts.requests[0].tools] == ["add"]
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_events_of_each_turn_can_be_watched(parts, runner, model):
     turns = []

@@ -121,9 +121,10 @@ def mcp_tools(session: Any, tools: Iterable[Any]) -> list[McpTool]:
     Raises:
         ConfigurationError: something else.
     """
-    if any(not isinstance(getattr(tool, "name", None), str) for tool in listed(tools)):
+    found = listed(tools)
+    if any(not isinstance(getattr(tool, "name", None), str) for tool in found):
         raise ConfigurationError("tools is what the server lists: (await session.list_tools()).tools.")
-    return [McpTool(tool.name, tool.description or "", _schema_of(tool), session) for tool in tools]
+    return [McpTool(tool.name, tool.description or "", _schema_of(tool), session) for tool in found]
 
 
 def function_tools(functions: Iterable[Callable[..., Any] | ToolObject]) -> dict[str, Function]:
@@ -148,14 +149,14 @@ def described(tools: Iterable[Offered]) -> list[Tool]:
     return found
 
 
-def listed(tools: Iterable[Given]) -> Iterable[Given]:
-    """The tools a caller names, if they are a list of some kind.
+def listed(tools: Iterable[Given]) -> list[Given]:
+    """The tools a caller names, if they are a list of some kind; one that can be read only once is read here.
 
     Raises:
         ConfigurationError: they are something else, such as one function.
     """
     require(Iterable, "tools", tools, "a list of functions, such as [f]")
-    return tools
+    return list(tools)
 
 
 def as_function(given: Callable[..., Any] | ToolObject) -> Function:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -232,7 +232,7 @@ def _named(model: object) -> None:
 
 def _sendable(options: CallOptions) -> None:
     stop = options.get("stop") or ()
-    if not isinstance(stop, Iterable) or any(not isinstance(text, str) for text in stop):
+    if not isinstance(stop, Collection) or any(not isinstance(text, str) for text in stop):
         raise ConfigurationError("stop is a text or a list of texts.")
     extras = (options.get("extra_headers"), options.get("extra_query"), options.get("extra_body"))
     if any(extras):

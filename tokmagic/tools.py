@@ -154,9 +154,10 @@ def tool_run(
     """
     if options.get("truncate") == SPLIT:
         raise ConfigurationError("truncate split sends a call in parts, and tools need it whole: choose another.")
-    if any(isinstance(tool, Tool) for tool in listed(options.get("tools") or ())):
+    tools = listed(options.get("tools") or ())
+    if any(isinstance(tool, Tool) for tool in tools):
         raise ConfigurationError("run_tools calls functions: a Tool only describes one, give the function itself.")
-    functions = function_tools(cast("Sequence[Callable[..., Any] | ToolObject]", options.get("tools") or ()))
+    functions = function_tools(cast("list[Callable[..., Any] | ToolObject]", tools))
     models = [parts.model(name or parts.default_model()[0]) for name in chain_of(options)]
     longest = min(LONGEST_RESULT, (models[0].context_window or LONGEST_RESULT * SHARE) // SHARE)
     toolbox = Toolbox(functions, options.get("confirm"), longest, parts.counter(models[0]), allowance(shared, own))

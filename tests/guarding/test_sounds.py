@@ -52,3 +52,23 @@ def test_a_sound_for_a_model_without_a_price_for_it_is_refused_by_a_budget(parts
 def test_a_sound_is_read_or_named_as_unbounded(name: str, named: tuple[str, ...]) -> None:
     sent = read_sent("POST", PATH, body(name))
     assert (sent.request is None, sent.unbounded) == (bool(named), named)
+
+
+@pytest.mark.parametrize("content", [None, "It said so."])
+def test_a_sound_that_the_service_has_kept_of_an_answer_is_named_as_unbounded(content: str | None) -> None:
+    spoken = {"role": "assistant", "content": content, "audio": {"id": "audio_1"}}
+    asked = body("wav")
+    sent = read_sent("POST", PATH, {**asked, "messages": [spoken, *asked["messages"]]})
+    assert sent.unbounded == ("a sound that is not read here",)
+
+
+def test_a_tool_that_has_an_argument_for_sound_holds_none() -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"audio": {}}}}}
+    older = [{"role": "function", "name": "f", "content": "done"}]
+    sent = read_sent("POST", PATH, {**body("wav"), "messages": older, "tools": [tool]})
+    assert (sent.request, sent.unbounded) == (None, ())
+
+
+def test_an_answer_in_anything_but_words_is_named_as_unbounded() -> None:
+    assert read_sent("POST", PATH, {**body("wav"), "modalities": ["text", "image"]}).unbounded == ("modalities",)
+    assert read_sent("POST", PATH, {**body("wav"), "modalities": ["text"]}).unbounded == ()

@@ -129,6 +129,8 @@ def _message(item: Node) -> Message:
         case "tool":
             return Message("user", (ToolResult(item.field("tool_call_id").text(), _texts(item.field("content"))),))
         case "assistant":
+            if (spoken := item.optional("audio")) is not None:
+                spoken.refuse("the sound of an earlier answer is not kept here.")
             parts = decode_message(item)
             if item.optional("content") is None and not any(isinstance(part, ToolCall) for part in parts):
                 raise CHAT.missing((*item.path, "content"))

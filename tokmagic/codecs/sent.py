@@ -37,11 +37,11 @@ BOUNDS: Mapping[Protocol, tuple[str, ...]] = {
 UNBOUNDED = frozenset(
     {
         *("mcp_servers", "container", "context_management", "compaction", "fallbacks", "speed", "inference_geo"),
-        *("web_search_options", "prediction", "audio", "background", "service_tier"),
+        *("web_search_options", "prediction", "audio", "modalities", "background", "service_tier"),
     }
 )
 #: Values of these fields that change nothing.
-HARMLESS = (None, False, "auto", "default", "standard", "standard_only", "global")
+HARMLESS = (None, False, "auto", "default", "standard", "standard_only", "global", ["text"])
 #: Tools that the client runs itself, so that they cost nothing beyond their tokens.
 CLIENT_TOOLS = frozenset({"custom", "function", "bash", "text_editor", "memory", "computer"})
 
@@ -107,9 +107,10 @@ def _request(protocol: Protocol, body: Mapping[str, Any]) -> Request | None:
 
 
 def _sounds(body: Any) -> bool:
-    """Whether there is a sound anywhere in it."""
+    """Whether there is a sound anywhere in it, be it one that the service has kept of an answer."""
     if isinstance(body, Mapping):
-        return body.get("type") == "input_audio" or any(map(_sounds, body.values()))
+        spoken = body.get("role") == "assistant" and isinstance(body.get("audio"), Mapping)
+        return spoken or body.get("type") == "input_audio" or any(map(_sounds, body.values()))
     return isinstance(body, list) and any(map(_sounds, body))
 
 

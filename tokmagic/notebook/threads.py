@@ -44,9 +44,7 @@ def compact(magics: MagicsState, rest: str) -> Bundle:
     thread, focus = _named(magics, rest)
     unnamed = "" if rest.partition(" ")[0] == thread.name else ", the one used last"
     lines = [f"Thread {thread.name}{unnamed}{f', with the focus on {focus!r}' if focus else ''}"]
-    cell = f"cell {magics.shell.displayhook.prompt_count}"
-    model = thread.model or None
-    with magics.client().compacting(thread, focus, model=model, cell=cell) as events:
+    with magics.client().compacting(thread, focus, model=thread.model or None) as events:
         for event in events.ticks(0.1):
             if event is not None and (line := wording.note(event)):
                 lines.append(line)
