@@ -11,6 +11,7 @@ from tests.test_tools import ASK, Scripted, calls, results, said, text_of
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import BudgetExceeded, Interrupted, ProviderError
 from tokmagic.core.events import ToolFinished
+from tokmagic.holding import Holdings
 from tokmagic.sync import Client
 
 USE = ("look", "{}")
@@ -224,6 +225,27 @@ def test_a_cancelled_run_leaves_it_also_while_it_is_being_opened(scripted, runne
 
     runner.run(cancel())
     assert tool.log == ["opening", "given up"]
+
+
+def test_an_entry_that_begins_only_after_the_run_was_left_opens_nothing(runner):
+    tool, late = Here(), []
+
+    async def here(act):
+        late.append(act)
+        await asyncio.Event().wait()
+
+    async def cancel():
+        holdings = Holdings()
+        async with holdings.used():
+            task = asyncio.create_task(holdings.enter(tool, here))
+            while not late:
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+
+    runner.run(cancel())
+    late[0]()
+    assert tool.log == []
 
 
 @KINDS

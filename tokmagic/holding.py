@@ -85,22 +85,22 @@ class Holdings:
 
 
 class _HeldHere:
-    """A tool that is entered and left where synchronous tools run."""
+    """A tool that is entered and left where synchronous tools run; not entered any more once it was to be left."""
 
     def __init__(self, tool: Any) -> None:
         self._tool = tool
-        self._open = False
+        self._open = self._over = False
         self._lock = threading.Lock()
 
     def enter(self) -> None:
         with self._lock:
-            if not self._open:
+            if not self._open and not self._over:
                 self._tool.__enter__()
                 self._open = True
 
     def leave(self) -> None:
         with self._lock:
-            was_open, self._open = self._open, False
+            was_open, self._open, self._over = self._open, False, True
             try:
                 if was_open:
                     self._tool.__exit__(None, None, None)
