@@ -10,7 +10,7 @@ from anthropic.tools.memory import BetaLocalFilesystemMemoryTool
 from tests.test_tools import ASK, PIXEL, Scripted, add, calls, results, said, text_of
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import ConfigurationError
-from tokmagic.core.messages import Image, Text
+from tokmagic.core.messages import Image, Text, Tool
 from tokmagic.sync import Client
 
 LOOK_BACK = "use the memory tool with command=view and path=/memories"
@@ -60,6 +60,31 @@ def test_a_tool_that_a_service_knows_is_held_at_the_whole_window_for_nobody_says
 def test_a_service_that_does_not_know_it_is_not_asked(parts, model):
     with pytest.raises(ConfigurationError, match=f"^{model} does not know the tool bash.*give a function instead"):
         Client(model, parts=parts).run_tools(ASK, tools=[Bash()]).until_done()
+
+
+def test_a_tool_that_the_service_runs_itself_goes_past_no_limit_under_the_cover_of_one(parts):
+    class Search(Bash):
+        def to_dict(self):
+            return {"type": "web_search_20250305", "name": "web_search"}
+
+    client = Client("demo/claude", parts=parts, limits=["5 usd/day"])
+    for tool in (Search(), Tool("web_search", native=Search().to_dict())):
+        with pytest.raises(ConfigurationError, match=r"^The tool web_search is run by the service.*as server_tools\.$"):
+            client.send("hello", tools=[tool])
+
+
+def test_an_object_with_a_schema_of_its_own_is_not_asked_for_another(parts):
+    class Table:
+        name, description, input_schema = "table", "A table.", {"type": "object", "properties": {}}
+
+        def to_dict(self, orient):
+            raise AssertionError(orient)
+
+        def call(self, arguments):
+            return "rows"
+
+    run = Client("demo/claude", parts=parts).run_tools("use the table tool", tools=[Table()])
+    assert "rows" in run.until_done().text
 
 
 def test_an_asynchronous_one_runs_with_either_client(scripted, runner):

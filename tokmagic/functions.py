@@ -170,9 +170,9 @@ def as_function(given: Callable[..., Any] | ToolObject) -> Function:
 
 
 def _self_described(given: Any) -> Function:
-    if native := _native(given):
-        return SelfDescribed(Tool(native["name"], native=native), inspect.iscoroutinefunction(given.call), given)
     name, schema = getattr(given, "name", None), _schema_of(given)
+    if not schema and (native := _native(given)):
+        return SelfDescribed(Tool(native["name"], native=native), inspect.iscoroutinefunction(given.call), given)
     if not isinstance(name, str) or not _NAME.fullmatch(name) or not isinstance(schema, Mapping):
         raise ConfigurationError(
             f"{given!r} is no tool: it has `call`, and needs a `name` of letters, digits, _ or - and an `input_schema`."

@@ -76,7 +76,7 @@ def _piece(part: Part) -> Json:
         return _file(part)
     if isinstance(part, Audio):
         raise RequestRejected(
-            "The Responses protocol takes no sound: ask for it on Chat Completions, as of openai-chat/gpt-audio."
+            "The Responses protocol takes no sound: ask a model on Chat Completions, such as openai-chat/gpt-audio."
         )
     return {"type": "input_text", "text": getattr(part, "text", "")}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
+from tokmagic.core.bounds import run_by_client
 from tokmagic.core.messages import Request
 from tokmagic.core.models import Protocol
 
@@ -42,8 +43,6 @@ UNBOUNDED = frozenset(
 )
 #: Values of these fields that change nothing.
 HARMLESS = (None, False, "auto", "default", "standard", "standard_only", "global", ["text"])
-#: Tools that the client runs itself, so that they cost nothing beyond their tokens.
-CLIENT_TOOLS = frozenset({"custom", "function", "bash", "text_editor", "memory", "computer"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +129,5 @@ def _unbounded(body: Mapping[str, Any]) -> Iterable[str]:
     tools = body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
         kind = str(tool.get("type") or "custom") if isinstance(tool, Mapping) else str(tool)
-        if kind.partition("_20")[0] not in CLIENT_TOOLS:
+        if not run_by_client(kind):
             yield f"the tool {kind}"

@@ -8,6 +8,14 @@ from .errors import BudgetExceeded
 from .limits import Limit
 from .messages import Request
 
+#: Tools that the client runs itself, so that they cost nothing beyond their tokens.
+CLIENT_TOOLS = frozenset({"custom", "function", "bash", "text_editor", "memory", "computer"})
+
+
+def run_by_client(kind: str) -> bool:
+    """Whether a tool of that type, such as ``memory_20250818``, is run by the client."""
+    return kind.partition("_20")[0] in CLIENT_TOOLS
+
 
 def open_ends(request: Request) -> tuple[str, ...]:
     """What in a request may cost more than its messages and its bound say."""

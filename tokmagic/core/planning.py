@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .asking import PROVIDER, answered, margin_matters, most_of
+from .bounds import run_by_client
 from .calibration import calibrated, countable_room, lesson
 from .compaction import Compacting
 from .counters import Counter
@@ -161,12 +162,14 @@ def _request(model: Model, messages: tuple[Message, ...], wishes: Wishes, max_to
 
 
 def _require_known(model: Model, wishes: Wishes) -> None:
-    native = [tool.name for tool in wishes.tools if tool.native]
-    if native and model.protocol != "messages":
-        raise ConfigurationError(
-            f"{model.name} does not know the tool {native[0]}, as only Messages services do: ask a model of one, or "
-            "give a function instead."
-        )
+    for tool in wishes.tools:
+        if tool.native and model.protocol != "messages":
+            raise ConfigurationError(
+                f"{model.name} does not know the tool {tool.name}, as only Messages services do: ask a model of one, "
+                "or give a function instead."
+            )
+        if tool.native and not run_by_client(str(tool.native.get("type"))):
+            raise ConfigurationError(f"The tool {tool.name} is run by the service itself: give it as server_tools.")
 
 
 def _extended(model: Model, wishes: Wishes) -> tuple[Model, Wishes]:
