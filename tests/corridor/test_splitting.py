@@ -236,3 +236,24 @@ def test_no_part_is_answered_shorter_because_of_what_the_others_hold(parts, run)
         entry.charge.ceiling.output_tokens for entry in before
     )
     assert tight.reply.text == free.reply.text
+
+
+def test_a_part_is_refused_rather_than_shortened_also_for_what_calls_beside_the_whole_hold(parts, run):
+    may_wait = []
+
+    class Crowded(Passage):
+        async def run(self):
+            may_wait.append(self._booking.beside())
+            raise BudgetExceeded("No room.", limit="9 tokens/day", needed=8, left=7)
+            yield
+
+    def make(messages, options):
+        return Crowded(parts, options, messages, messages[-1:], [])
+
+    for text in (LONG, "Whales."):
+        whole = SplitPassage(parts, make, {"model": "demo/small"}, (user(f"{ASKED}\n\n{text}"),))
+        whole.go_beside(lambda: True)
+        with pytest.raises(BudgetExceeded):
+            run(watch(whole))
+    assert len(may_wait) > AT_ONCE
+    assert all(may_wait)
