@@ -84,6 +84,14 @@ def test_a_budget_without_room_for_all_rows_refuses_before_anything_is_sent(clie
     assert run(asked(client)).answered == len(ROWS)
 
 
+def test_rows_that_nothing_bounds_are_refused_by_a_budget_before_anything_is_sent(client, run):
+    search = [{"type": "web_search_20250305", "name": "web_search"}]
+    with pytest.raises(BudgetExceeded, match="cannot be kept: the server tool web_search can cost more"):
+        run(client.batch(ASKED, ROWS, limits=["5 usd/session"], server_tools=search))
+    assert client.history() == ()
+    assert set(client.parts.ledger.recall("batch:").values()) == {""}
+
+
 def test_another_run_costs_nothing_and_sends_nothing(client, run):
     first = run(asked(client))
     batch = run(client.batch(ASKED, ROWS))

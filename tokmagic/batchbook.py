@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from tokmagic import hooks
 from tokmagic.core.batches import SERVED, Submission, in_batches, note_name, submission_of
 from tokmagic.core.book import Entry, Lessons
+from tokmagic.core.bounds import open_ends, require_bounds
 from tokmagic.core.errors import MalformedReply, ProviderError, RequestTooLarge
 from tokmagic.core.limits import NONE, Admitted, Limit, Refused
 from tokmagic.core.mapped import Result
@@ -111,8 +112,10 @@ class BatchBook:
         """Hold the worst case of every row.
 
         Raises:
-            BudgetExceeded: a limit has no room for all of them; nothing is held then.
+            BudgetExceeded: a limit has no room for all of them, or nothing bounds them; nothing is held then.
         """
+        for row in self._rows.values():
+            require_bounds(open_ends(row.plan.request), row.booking.limits, row.plan.model.name)
         for place, number in enumerate(mine.rows):
             row = self._rows[number]
             decision = row.booking.reserve(row.plan, self._entry(mine, number))
