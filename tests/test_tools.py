@@ -20,7 +20,7 @@ from tokmagic.codecs.registry import CODECS
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, MalformedReply, QuotaExceeded
 from tokmagic.core.events import Completed, Finished, Notice, Started, TextDelta, ToolFinished, ToolStarted
-from tokmagic.core.messages import Image, Message, Text, Tool, ToolCall, ToolResult, assistant, user
+from tokmagic.core.messages import Audio, Image, Message, Text, Tool, ToolCall, ToolResult, assistant, user
 from tokmagic.core.replies import Answer, StopReason
 from tokmagic.core.toolcalls import STEPS, closed
 from tokmagic.core.usage import Usage
@@ -633,6 +633,18 @@ def test_tools_of_an_mcp_server_are_called_and_their_results_read(scripted, runn
     (result,) = results(parts.requests[1])
     assert session.asked == [("look", {"at": "north"})]
     assert (result.parts, result.is_error) == (parts_sent, is_error)
+
+
+def test_a_sound_is_no_result_and_its_bytes_are_not_sent_as_text(scripted):
+    def listen() -> Audio:
+        """Listen."""
+        return Audio(b"RIFF" * 1_000)
+
+    parts = scripted(calls(("listen", "{}")), said())
+    Client("demo/claude", parts=parts).run_tools("Go.", tools=[listen]).until_done()
+    (result,) = results(parts.requests[1])
+    assert result.is_error
+    assert text_of(result) == "TypeError: the result of a tool is text and images, no sound: return its words"
 
 
 def test_functions_that_can_be_listed_only_once_are_offered(scripted):

@@ -14,7 +14,7 @@ from typing import Any
 
 from tokmagic.core.counters import Counter
 from tokmagic.core.images import image_of
-from tokmagic.core.messages import Image, Text, ToolResult
+from tokmagic.core.messages import Audio, Image, Text, ToolResult
 from tokmagic.core.replies import Cut
 from tokmagic.core.truncation import Truncation, truncate
 
@@ -34,9 +34,12 @@ def parts_of(value: Any) -> tuple[Text | Image, ...]:
 
     Raises:
         ToolError: an MCP server returned an error.
+        TypeError: a sound, which no protocol takes from a tool.
     """
     if value is None:
         return ()
+    if isinstance(value, Audio):
+        raise TypeError("the result of a tool is text and images, no sound: return its words")
     if isinstance(value, str | Text | Image):
         return (Text(value) if isinstance(value, str) else value,)
     if image := _drawn(value):
