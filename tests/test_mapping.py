@@ -13,6 +13,7 @@ from tokmagic.core.errors import (
     ConfigurationError,
     Interrupted,
     InvalidPrompt,
+    LedgerError,
     RequestTooLarge,
     UnknownModel,
 )
@@ -190,6 +191,19 @@ def test_what_refuses_every_row_is_raised(client, run):
     with pytest.raises(BudgetExceeded):
         run(client.map(ASKED, ROWS, limits=["0 usd/session"]))
     assert client.history() == ()
+
+
+def test_what_ends_the_rows_in_the_middle_says_once_how_many_are_answered(parts, client, run):
+    async def without_a_book_from_the_second_row_on():
+        passage = client.mapping(ASKED, ROWS, at_once=1)
+        async for event in passage.run():
+            if isinstance(event, Progress) and event.done == 1:
+                parts.ledger.close()
+        return passage.replies
+
+    replies = run(without_a_book_from_the_second_row_on())
+    assert isinstance(replies.stopped, LedgerError)
+    assert str(replies.stopped).count(f"{replies.answered} of 20 rows are answered and kept") == 1
 
 
 def test_a_full_rate_makes_rows_wait_and_not_fail(client, run):

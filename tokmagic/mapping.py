@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
+from functools import cached_property
 from typing import TypeAlias
 
 from tokmagic.core.checks import whole
@@ -74,7 +75,7 @@ class MapPassage:
         rows = f"{self.answered:,} of {len(self._prompts):,} rows are answered and kept"
         return f"{rows}, {spent} spent: run it again to go on."
 
-    @property
+    @cached_property
     def replies(self) -> Replies:
         """What became of the rows, when it has run.
 
