@@ -132,6 +132,11 @@ def test_a_budget_that_ends_stops_the_rest_and_says_how_many_are_done(client, ru
     assert len(client.history(100)) == 8
 
 
+def test_where_nothing_is_kept_no_row_is_said_to_cost_nothing_the_next_time(client, run):
+    replies = run(client.map(ASKED, ROWS, max_tokens=100, limits=["2 requests/session"], replay=False))
+    assert str(replies.stopped).endswith("2 of 20 rows are answered and not kept, as replay is off.")
+
+
 def test_a_budget_is_spent_to_its_end_although_rows_hold_their_worst_case(client, run):
     one = run(client.send(f"Classify: {ROWS[0]['text']}", max_tokens=400))
     worst = client.history(1)[0].charge.ceiling.nanousd
@@ -326,6 +331,17 @@ def test_a_stop_by_hand_says_what_is_kept_and_what_was_spent(parts, display):
         Client(MODEL, parts=parts).map(ASKED, ROWS)
     said = f"20 of 20 rows are answered and kept, {spent(parts)} spent: run it again to go on."
     assert str(stopped.value) == said
+
+
+def test_a_stop_by_hand_says_that_nothing_is_kept_where_that_is_so(parts, display):
+    def stop(done, total, text):
+        if done == total:
+            raise KeyboardInterrupt
+
+    display.show = stop
+    with pytest.raises(Interrupted) as stopped:
+        Client(MODEL, parts=parts).map(ASKED, ROWS[:3], replay=False)
+    assert str(stopped.value) == f"3 of 3 rows are answered and not kept, as replay is off, {spent(parts)} spent."
 
 
 def test_rows_that_a_stop_cuts_short_are_in_what_was_spent(make_parts, display):

@@ -178,7 +178,7 @@ class AsyncClient:
         def ended(receipts: Sequence[Receipt]) -> None:
             self.parts.gauge.join(label, receipts, self.parts.clock() - began)
 
-        return MapPassage(make, prompts(template, rows), at_once, ended)
+        return MapPassage(make, prompts(template, rows), at_once, ended, bool(options["replay"]))
 
     async def map(
         self, template: str, rows: Iterable[Any], /, at_once: int = AT_ONCE, **options: Unpack[CallOptions]

@@ -22,7 +22,7 @@ from tokmagic.core.errors import (
     TokmagicError,
 )
 from tokmagic.core.events import Event, Notice, Progress
-from tokmagic.core.mapped import Replies, Result, stopped_at
+from tokmagic.core.mapped import Replies, Result, come_so_far, stopped_at
 from tokmagic.core.money import summed
 from tokmagic.core.replies import Receipt, Reply
 from tokmagic.corridor import Walk
@@ -45,6 +45,7 @@ class MapPassage:
         prompts: one for each row. Equal ones are asked once.
         at_once: so many calls go together, at most.
         ended: told of the receipts there are when the run has ended, however it ended; also of rows cut short.
+        kept: whether answers are kept for another run.
     """
 
     reply = None
@@ -55,11 +56,13 @@ class MapPassage:
         prompts: Sequence[str],
         at_once: int = AT_ONCE,
         ended: Callable[[Sequence[Receipt]], None] = lambda _: None,
+        kept: bool = True,
     ) -> None:
         self._make = make
         self._prompts = prompts
         self._at_once = whole("at_once", at_once, 1)
         self._ended = ended
+        self._kept = kept
         self._results: dict[int, Result] = {}
         self._stopped: TokmagicError | None = None
         self._receipts: list[Receipt] = []
@@ -72,8 +75,8 @@ class MapPassage:
     def so_far(self) -> str:
         """How far it came, in a line for who stopped it."""
         spent = summed(receipt.cost for receipt in self._receipts)
-        rows = f"{self.answered:,} of {len(self._prompts):,} rows are answered and kept"
-        return f"{rows}, {spent} spent: run it again to go on."
+        rows = come_so_far(self.answered, len(self._prompts), self._kept)
+        return f"{rows}, {spent} spent{': run it again to go on' if self._kept else ''}."
 
     @cached_property
     def replies(self) -> Replies:
@@ -87,7 +90,7 @@ class MapPassage:
             return Replies(tuple(self._results[row] for row in range(total)))
         if not self.answered:
             raise stopped
-        why = stopped_at(stopped, self.answered, total)
+        why = stopped_at(stopped, self.answered, total, self._kept)
         return Replies(tuple(self._results.get(row, why) for row in range(total)), why)
 
     async def run(self) -> AsyncGenerator[Event]:

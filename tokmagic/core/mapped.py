@@ -71,9 +71,15 @@ class Replies(Sequence[Result]):
         return f"<{self.answered:,} of {len(self):,} rows answered{again}, {self.cost}{why}>"
 
 
-def stopped_at(error: TokmagicError, answered: int, total: int) -> TokmagicError:
+def come_so_far(answered: int, total: int, kept: bool) -> str:
+    """How far the rows came, and whether their answers are kept, as the beginning of a sentence."""
+    return f"{answered:,} of {total:,} rows are answered and {'kept' if kept else 'not kept, as replay is off'}"
+
+
+def stopped_at(error: TokmagicError, answered: int, total: int, kept: bool) -> TokmagicError:
     """The error that ended all, with how far it came."""
-    so_far = f"{answered:,} of {total:,} rows are answered and kept: run it again to go on, they cost nothing then."
+    way_on = ": run it again to go on, they cost nothing then." if kept else "."
+    so_far = come_so_far(answered, total, kept) + way_on
     if isinstance(error, BudgetExceeded):
         return BudgetExceeded(f"{error} {so_far}", limit=error.limit, needed=error.needed, left=error.left)
     error.args = (f"{error.args[0]} {so_far}", *error.args[1:])
