@@ -1,8 +1,7 @@
 """Cutting 1.75 million tokens to 100,000, texts without split points, and chunking, beside tiktoken and the peers.
 
-Encoding everything is what the peers do at least once, on one core. Ours use all with tiktoken's encoder; what they
-take on one is printed too. Times on one core are the processor's, so that other work on the machine does not count; on
-several they are the clock's. LiteLLM and LangChain run in an environment of their own.
+Times are the processor's, so that other work on the machine does not count. Encoding everything is what the peers do at
+least once. LiteLLM and LangChain run in an environment of their own.
 """
 
 from __future__ import annotations
@@ -19,12 +18,11 @@ from statistics import median
 from tokmagic.core.chunking import chunk
 from tokmagic.core.truncation import STRATEGIES, truncate
 from tokmagic.tokenizers.bpe import BpeCounter
-from tokmagic.tokenizers.cores import cores
 from tokmagic.tokenizers.packed import encoding
 
 from .counting import FAST, NAME, TOKENS, VENDORED, prose, without_fast
 from .load import PEER
-from .measure import in_turn, ms, one_core, spread
+from .measure import in_turn, ms, spread
 from .offline import cache_dir
 
 KEPT, CHUNK, CHARACTERS = 100_000, 500, 8_000_000
@@ -69,24 +67,21 @@ def run() -> None:
     """Print all; our cuts once with the vendored encoder and once with the faster one."""
     text = prose(TOKENS)
     with without_fast():
-        cuts(text, f"{VENDORED} on {cores()} cores", time.perf_counter)
-        with one_core():
-            cuts(text, f"{VENDORED} on 1 core")
-            hard_texts()
-            chunks(text)
-    with one_core():
-        cuts(text, f"{FAST} on 1 core")
+        cuts(text, VENDORED)
+        hard_texts()
+        chunks(text)
+    cuts(text, FAST)
     peers(text)
 
 
-def timed(what: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
-    """Seconds it takes."""
-    began = clock()
+def timed(what: Callable[[], object]) -> float:
+    """Seconds of the processor it takes; one thread does it all."""
+    began = time.process_time()
     what()
-    return clock() - began
+    return time.process_time() - began
 
 
-def cuts(text: str, how: str, clock: Callable[[], float] = time.process_time) -> None:
+def cuts(text: str, how: str) -> None:
     """Every strategy, by a counter that remembers nothing, and its memory beyond the text."""
     counter = BpeCounter(NAME)
     encode = encoding(NAME).encode_ordinary
@@ -98,9 +93,9 @@ def cuts(text: str, how: str, clock: Callable[[], float] = time.process_time) ->
 
         def ours(strategy: str = strategy) -> float:
             counter.clear()
-            return timed(lambda: truncate(text, KEPT, strategy, counter), clock)
+            return timed(lambda: truncate(text, KEPT, strategy, counter))
 
-        pair = in_turn(strategy, ours, lambda: timed(lambda: encode(text), clock), 7)
+        pair = in_turn(strategy, ours, lambda: timed(lambda: encode(text)), 7)
         tokens = len(encode(truncate(text, KEPT, strategy, counter).text))
         print(
             f"{total:,} tokens cut to {KEPT:,}, {strategy}, {how}: {spread(pair.ours, ms)}; {tokens:,} left; "
@@ -192,7 +187,7 @@ def peers(text: str) -> None:
         ours = median(_ours(text, most) for _ in range(5))
         print(
             f"{how}, to {most:,}: {ms(float(seconds))}; {int(number):,} texts, the largest {int(largest):,} tokens; "
-            f"ours with {FAST} on 1 core {ms(ours)}, ratio {float(seconds) / ours:.1f}x",
+            f"ours with {FAST} {ms(ours)}, ratio {float(seconds) / ours:.1f}x",
             flush=True,
         )
 

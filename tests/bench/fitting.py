@@ -18,11 +18,10 @@ from statistics import median
 from tokmagic import tokenizers
 from tokmagic.core.fitting import fit
 from tokmagic.core.messages import Message, assistant, user
-from tokmagic.tokenizers.cores import cores
 from tokmagic.tokenizers.packed import encoding
 
 from .load import PEER
-from .measure import in_turn, ms, one_core, spread
+from .measure import in_turn, ms, spread
 from .offline import cache_dir
 
 MESSAGES, TOKENS, ROOM = 2_000, 1_750_000, 100_000
@@ -96,14 +95,10 @@ def peer(name: str, messages: Iterable[Message], room: int) -> float:
 
 
 def run() -> None:
-    """Print ours on all cores and on one, and each peer's, which has one, in turn; the ratios are to ours on all."""
+    """Print ours and each peer's in turn, and the ratios."""
     messages = conversation()
-    with one_core():
-        pair = in_turn("naive", lambda: ours(messages, ROOM), lambda: naive(messages, ROOM), 9)
-    print(f"fit {MESSAGES:,} messages into {ROOM:,}, on 1 core: {spread(pair.ours, ms)}")
-    print(f"  count all, drop the oldest:    {spread(pair.peer, ms)}, {median(pair.ratios):.1f} times ours")
     pair = in_turn("naive", lambda: ours(messages, ROOM), lambda: naive(messages, ROOM), 9)
-    print(f"fit {MESSAGES:,} messages into {ROOM:,}, on {cores()} cores: {spread(pair.ours, ms)}")
+    print(f"fit {MESSAGES:,} messages into {ROOM:,}: {spread(pair.ours, ms)}")
     print(f"  count all, drop the oldest:    {spread(pair.peer, ms)}, {median(pair.ratios):.1f} times ours")
     if not Path(os.environ.get(PEER, "")).is_file():
         print(f"  no peers to compare with; {PEER} names no Python")

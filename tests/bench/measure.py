@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -36,17 +34,6 @@ def in_turn(name: str, ours: Timed, peer: Timed, rounds: int, *, warm: int = 1) 
         peer()
     both = [(ours(), peer()) for _ in range(rounds)]
     return Pair(name, [one for one, _ in both], [other for _, other in both])
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """All that is timed has one core, so that no thread helps."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, allowed)
 
 
 def spread(values: list[float], form: Callable[[float], str]) -> str:

@@ -11,7 +11,7 @@ from tests.soak import share
 from tests.tokenizers.fuzz import texts
 from tokmagic.tokenizers import counter, encodings, fast
 from tokmagic.tokenizers.bpe import BpeCounter
-from tokmagic.tokenizers.fast import fast_counts
+from tokmagic.tokenizers.fast import fast_count
 from tokmagic.tokenizers.package_files import package_file
 from tokmagic.tokenizers.packed import VOCABULARIES, unpack
 from tokmagic.tokenizers.packed import _content as packed_content
@@ -40,44 +40,44 @@ def test_counts_are_tiktokens(name, reference, speed, monkeypatch):
     if speed == "vendored":
         monkeypatch.setitem(sys.modules, "gigatoken", None)
     monkeypatch.setattr(fast, "WORTH", 0)
-    encodings.plain_counts.cache_clear()
+    encodings.plain_count.cache_clear()
     ours = BpeCounter(name)
     wrong = [
         text for text in texts(name, NUMBER) if ours.count(text) != len(reference.encode(text, disallowed_special=()))
     ]
-    encodings.plain_counts.cache_clear()
+    encodings.plain_count.cache_clear()
     assert wrong == []
 
 
 def test_the_fast_counter_is_loaded_once_that_is_worth_it(monkeypatch):
     monkeypatch.setattr(fast, "WORTH", 20)
     asked = []
-    counts = fast_counts("o200k_base", lambda texts: asked.append(texts) or [3])
-    assert [counts(["Hello, world"]) for _ in range(3)] == [[3], [3], [3]]
-    assert asked == [["Hello, world"]]
+    count = fast_count("o200k_base", lambda text: asked.append(text) or 3)
+    assert [count("Hello, world") for _ in range(3)] == [3, 3, 3]
+    assert asked == ["Hello, world"]
 
 
 def test_the_fast_counter_is_used_where_it_is_installed_and_knows_the_encoding(monkeypatch):
     monkeypatch.setattr(fast, "WORTH", 0)
-    counts = fast_counts("o200k_base", unasked)
-    assert counts(["Hello, world", "Hello"]) == [3, 1]
-    assert counts(["a\ud800"]) == [counter("o200k_base").count("a\ufffd")]
-    assert fast_counts("tekken", unasked) is None
+    count = fast_count("o200k_base", unasked)
+    assert count("Hello, world") == 3
+    assert count("a\ud800") == counter("o200k_base").count("a\ufffd")
+    assert fast_count("tekken", unasked) is None
     monkeypatch.setitem(sys.modules, "gigatoken", None)
-    assert fast_counts("o200k_base", unasked) is None
+    assert fast_count("o200k_base", unasked) is None
 
 
 def test_the_fast_counter_knows_every_character_for_what_the_publishers_does(name, monkeypatch):
     monkeypatch.setattr(fast, "WORTH", 0)
     theirs = encodings.encoding(name)
-    counts = fast_counts(name, lambda texts: [len(theirs.encode_ordinary(text)) for text in texts])
+    count = fast_count(name, lambda text: len(theirs.encode_ordinary(text)))
     step = share(1, 64)
     seen = [chr(code) for code in range(0, 0x110000, step) if not 0xD800 <= code < 0xE000]
-    assert [one for one in seen if counts([beside(one)]) != [len(theirs.encode_ordinary(beside(one)))]] == []
+    assert [one for one in seen if count(beside(one)) != len(theirs.encode_ordinary(beside(one)))] == []
 
 
-def unasked(texts):
-    raise AssertionError(texts)
+def unasked(text):
+    raise AssertionError(text)
 
 
 def beside(one):

@@ -6,7 +6,7 @@ belongs to the family of models and comes with the counter, so that everyone who
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -98,9 +98,6 @@ class Counter(Protocol):
     def count(self, text: str) -> int:
         """Tokens of the text: exact, or the best estimate."""
 
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """The same of many texts, in order: where it can be done faster so, all at once."""
-
     def bound(self, text: str) -> int:
         """A number the true count never passes; equal to ``count`` where that is exact."""
 
@@ -125,6 +122,6 @@ class ModelCounter:
 
     def __init__(self, counter: Counter, chat: Chat) -> None:
         self.name, self.exact, self.chat, self.threads = counter.name, counter.exact, chat, Threads()
-        self.count, self.counts, self.bound = counter.count, counter.counts, counter.bound
+        self.count, self.bound = counter.count, counter.bound
         self.seam_after, self.seam_before = counter.seam_after, counter.seam_before
         self.widths = counter.widths

@@ -3,15 +3,12 @@
 Sizes are characters kept. From the kept side, counts of stretches between seams (see ``Counter``) are added up until
 one is too many, with ever shorter stretches, so that the work is bound by what is kept. A stretch without a seam is
 probed at sizes guessed from its rate. The last few characters are searched grapheme by grapheme.
-
-As long as many of the coarsest stretches will likely fit, they are counted together, which may take less time.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from itertools import pairwise, starmap
 from typing import NamedTuple
 
 from .counters import Counter
@@ -21,10 +18,6 @@ from .graphemes import boundaries
 CONTEXT = 8
 #: Characters of a stretch, from coarse to fine.
 STRIDES = (16_384, 1_024, 64)
-#: Strides without a seam that are far: such a stretch is probed.
-FAR = 4
-#: Characters counted together at most, and how much of what likely fits is.
-LEAP, CAUTION = 262_144, 15 / 16
 #: Characters that are searched grapheme by grapheme, at most.
 NARROW = 128
 #: Characters beyond a fitting part in which a longer one is looked for, if counting takes this many or fewer.
@@ -151,12 +144,10 @@ def _bracket(side: Side, most: int) -> tuple[int, int]:
     """A size that fits and one that does not, close together; twice the whole if all of it fits."""
     level = 0
     while side.mark[0] < side.length:
-        if not level and _leap(side, most):
-            continue
         level = max(level, _level(*side.mark, most))
         size, stride = side.mark[0], STRIDES[level]
         seam = side.seam(size + stride)
-        far, last = seam - size > FAR * stride, level == len(STRIDES) - 1
+        far, last = seam - size > 4 * stride, level == len(STRIDES) - 1
         if far and last:
             low, high = _probe(side, seam, most)
             if low < seam:
@@ -169,34 +160,6 @@ def _bracket(side: Side, most: int) -> tuple[int, int]:
         else:
             level += 1
     return side.length, side.length
-
-
-def _leap(side: Side, most: int) -> bool:
-    """Mark the next coarse seams, as many as likely fit by the rate so far, at first that of a token a character.
-
-    Where the rate then changes, as much may be counted in vain as fits, and a character for each token. Returns whether
-    there was any to mark.
-    """
-    size, tokens = side.mark
-    likely = int((most - tokens) * max(1, size) * CAUTION / max(1, tokens))
-    seams = _coarse(side, min(side.length, size + min(likely, size + most, LEAP)))
-    for seam, more in zip(seams[1:], side.counter.counts([*starmap(side.stretch, pairwise(seams))]), strict=True):
-        tokens += more
-        if tokens > most:
-            break
-        side.add_mark(seam, tokens)
-    return side.mark[0] > size
-
-
-def _coarse(side: Side, end: int) -> list[int]:
-    """The mark and the next seams a coarse stride apart, up to ``end`` about, or to a stretch without any."""
-    stride, seams = STRIDES[0], [side.mark[0]]
-    while seams[-1] + stride <= end:
-        seam = side.seam(seams[-1] + stride)
-        if seam - seams[-1] > FAR * stride:
-            break
-        seams.append(seam)
-    return seams
 
 
 def _level(size: int, tokens: int, most: int) -> int:

@@ -3,8 +3,6 @@
 First comes what must stay, then what is recent, then what is old, each from the newest back. Long texts of users and
 tools go in short, so that as much as possible finds room; what room is then left lets them grow again. Of what is old
 only tools' results go in short: an old question is there whole or not at all.
-
-Whole messages are counted together with the ones before them that likely go in next, which may take less time.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from itertools import chain
 
 from .exchanges import Ranks, ranked
 from .known import Known
-from .messages import Message, Text
+from .messages import Message
 from .sampling import texts_of
 from .shortening import LongText, long_texts, results, with_texts
 from .tokens import count_message
@@ -23,8 +21,6 @@ from .truncation import Truncation, truncate
 
 #: Tokens a text keeps as long as recent turns can go instead, and an old result as long as old turns can.
 SHORT = 256
-#: Characters counted together at most, and how much of what likely goes in is.
-TOGETHER, CAUTION = 262_144, 15 / 16
 #: Characters for each token of room, beyond which a text is not counted before it is known to fit.
 LONG = 4
 
@@ -54,8 +50,6 @@ class Filling:
         self._messages = messages
         self._strategy = strategy
         self._counter = counter
-        self._ahead: set[int] = set()
-        self._width = 1.0
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -77,8 +71,6 @@ class Filling:
             soft = [self._short(text, least) for text in texts(place, message)]
             blanks = {text.where.place._replace(message=0): "" for text in soft}
             firm = with_texts([message], blanks)[0] if soft else message
-            if not soft and place not in self._ahead:
-                self._count_ahead(place, texts)
             self.left -= sum(text.tokens for text in soft)
             self.left -= self._cost(firm) if self.left >= 0 else 0
             self.grown += soft
@@ -120,25 +112,6 @@ class Filling:
             cut = truncate(text, least, self._strategy, self._counter)
         self._counter.note(cut.text, cut.tokens)
         return Grown(where, cut.tokens, cut if cut.cuts else None)
-
-    def _count_ahead(self, place: int, texts: Callable[[int, Message], Iterable[LongText]]) -> None:
-        """Count a message and those before it together, as many as likely find room, but for those that are cut.
-
-        As many as by the rate of the last ones; of the first, as if each character were a token.
-        """
-        likely: list[str] = []
-        size, room = 0, min(TOGETHER, self.left * self._width * CAUTION)
-        while place >= 0 and place not in self._ahead:
-            message = self._messages[place]
-            said = [part.text for part in message.parts if isinstance(part, Text)]
-            size += sum(map(len, said))
-            if size > room:
-                break
-            self._ahead.add(place)
-            likely += said if not any(texts(place, message)) else ()
-            place -= 1
-        if tokens := sum(self._counter.counts(likely)):
-            self._width = sum(map(len, likely)) / tokens
 
     def _cost(self, message: Message) -> int:
         """Tokens of a message; of one that is far too long for the room, only that they are too many."""

@@ -5,8 +5,6 @@ It lives as long as one call is planned: it keeps the texts themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from .counters import Counter
 
 
@@ -27,12 +25,6 @@ class Known:
         if text not in self._counts:
             self._counts[text] = self._counter.count(text)
         return self._counts[text]
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """See ``Counter``."""
-        new = list(dict.fromkeys(text for text in texts if text not in self._counts))
-        self._counts.update(zip(new, self._counter.counts(new), strict=True))
-        return [self._counts[text] for text in texts]
 
     def bound(self, text: str) -> int:
         """See ``Counter``."""

@@ -10,7 +10,7 @@ Lone surrogates count as U+FFFD, as ``tiktoken`` has it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
 from operator import itemgetter
@@ -20,7 +20,7 @@ import regex
 
 from tokmagic.core.counters import PLAIN_CHAT, Chat, Threads
 
-from .encodings import begun, encoding, pattern, plain_counts
+from .encodings import begun, encoding, pattern, plain_count
 from .memory import CountMemory
 from .seams import seams
 from .utf8 import as_utf8
@@ -28,8 +28,6 @@ from .windows import PieceCounter
 
 #: Characters encoded at once, about; up to twice as many if the next seam is far. More gains no speed.
 BLOCK = 16_384
-#: Characters that are encoded in one go on all cores.
-TOGETHER = 16 * BLOCK
 #: Characters from which on a piece is counted in windows.
 LONG = 4_096
 #: Each group of digits that a pattern splits off is one token; there are whole groups in so many.
@@ -56,10 +54,6 @@ class BpeCounter:
     def count(self, text: str) -> int:
         """Tokens of the text, as its publisher's encoder counts them; known at once the second time."""
         return self._memory.recall(text, self._count)
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """The same of many, on all cores if they are long."""
-        return self._memory.recall_all(texts, self._counted)
 
     def bound(self, text: str) -> int:
         """The count itself: it is exact."""
@@ -91,32 +85,8 @@ class BpeCounter:
         self.threads.clear()
 
     def _count(self, text: str) -> int:
-        return (plain_counts(self.name) if len(text) <= BLOCK else self._counted)([text])[0]
-
-    def _counted(self, texts: Sequence[str]) -> list[int]:
-        counts = [0] * len(texts)
-        for places, parts in self._together(texts, counts):
-            for place, tokens in zip(places, plain_counts(self.name)(parts), strict=True):
-                counts[place] += tokens
-        return counts
-
-    def _together(self, texts: Sequence[str], counts: list[int]) -> Iterator[tuple[list[int], list[str]]]:
-        """Parts to be encoded, ``TOGETHER`` characters at a time, and whose they are; others go into the counts."""
-        places: list[int] = []
-        parts: list[str] = []
-        size = 0
-        for place, text in enumerate(texts):
-            for start, end, tokens in self._parts(text):
-                if tokens is not None:
-                    counts[place] += tokens
-                    continue
-                places.append(place)
-                parts.append(text[start:end])
-                size += end - start
-                if size >= TOGETHER:
-                    yield places, parts
-                    places, parts, size = [], [], 0
-        yield places, parts
+        plain = plain_count(self.name)
+        return sum(plain(text[start:end]) if tokens is None else tokens for start, end, tokens in self._parts(text))
 
     def _parts(self, text: str) -> Iterator[Part]:
         find = seams(self.name).after

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from tokmagic.core.errors import ConfigurationError
 
 from . import packed
-from .cores import each
-from .fast import fast_counts
+from .fast import fast_count
 from .package_files import package_file
 
 if TYPE_CHECKING:
@@ -58,16 +57,13 @@ def encoding(name: str) -> tiktoken.Encoding:
 
 
 @cache
-def plain_counts(name: str) -> Callable[[Sequence[str]], list[int]]:
-    """What counts the tokens of texts of moderate length: the fast counter where it is installed, else all cores."""
+def plain_count(name: str) -> Callable[[str], int]:
+    """What counts the tokens of a text of moderate length: the fast counter where it is installed."""
 
-    def one(text: str) -> int:
+    def vendored(text: str) -> int:
         return len(encoding(name).encode_ordinary(text))
 
-    def vendored(texts: Sequence[str]) -> list[int]:
-        return each(one, texts)
-
-    return fast_counts(name, vendored) or vendored
+    return fast_count(name, vendored) or vendored
 
 
 @cache

@@ -8,7 +8,6 @@ the mean of ``o200k_base`` and ``cl100k_base`` over source code, English prose a
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
 
 from tokmagic.core.counters import PLAIN_CHAT, Threads
 
@@ -45,10 +44,6 @@ class EstimateCounter:
         data = as_utf8(text)
         weight = sum(weight * (len(data) - len(data.translate(None, kind))) for weight, kind in WEIGHTS)
         return -(-weight // 1_000)
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """The same of many."""
-        return [self.count(text) for text in texts]
 
     def bound(self, text: str) -> int:
         """The UTF-8 bytes: no byte-level tokenizer makes more tokens."""

@@ -11,7 +11,7 @@ counted as many: one that counts little never waits for it, and no other waits m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sized
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -33,10 +33,8 @@ _UNICODE_17 = re.compile(
 )
 
 
-def fast_counts(
-    name: str, otherwise: Callable[[Sequence[str]], list[int]]
-) -> Callable[[Sequence[str]], list[int]] | None:
-    """What counts the tokens of texts fast once that is worth it; ``otherwise`` counts the rest.
+def fast_count(name: str, otherwise: Callable[[str], int]) -> Callable[[str], int] | None:
+    """What counts the tokens of a text fast once that is worth it; ``otherwise`` counts the rest.
 
     None where the package or the encoding is not there.
     """
@@ -44,21 +42,18 @@ def fast_counts(
         return None
     seen, encode = 0, None
 
-    def one(text: str, encode: Callable[[bytes], Sized]) -> int:
-        if not text.isascii() and _UNICODE_17.search(text):
-            return otherwise([text])[0]
-        return len(encode(as_utf8(text)))
-
-    def counts(texts: Sequence[str]) -> list[int]:
+    def count(text: str) -> int:
         nonlocal seen, encode
         if encode is None:
-            seen += sum(map(len, texts))
+            seen += len(text)
             if seen < WORTH:
-                return otherwise(texts)
+                return otherwise(text)
             encode = _loaded(name)
-        return [one(text, encode) for text in texts]
+        if not text.isascii() and _UNICODE_17.search(text):
+            return otherwise(text)
+        return len(encode(as_utf8(text)))
 
-    return counts
+    return count
 
 
 def _loaded(name: str) -> Callable[[bytes], Sized]:

@@ -6,7 +6,7 @@ has no seams: a text is always encoded whole.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -39,10 +39,6 @@ class HuggingFaceCounter:
     def count(self, text: str) -> int:
         """Tokens of the text; known at once the second time."""
         return self._memory.recall(text, self._count)
-
-    def counts(self, texts: Sequence[str]) -> list[int]:
-        """The same of many, one after the other."""
-        return [self.count(text) for text in texts]
 
     def bound(self, text: str) -> int:
         """The count itself: it is exact."""
