@@ -77,6 +77,11 @@ def fit(
     if strategy == OFF:
         return _uncut(messages, max_tokens, counter, tools)
     strategy_named(strategy)
+    # Texts of so few characters likely fit, and take little to count if they do not.
+    if sum(len(text) for message in messages for text in texts_of(message.parts)) <= max_tokens:
+        tokens = count_request(messages, tools, counter)
+        if tokens <= max_tokens:
+            return Fitted(tuple(messages), tokens)
     room = max_tokens - count_request((), tools, counter)
     kept = filled(messages, room, keep_recent, strategy, counter)
     if kept is not None and kept.is_whole:
