@@ -77,8 +77,7 @@ def fit(
     if strategy == OFF:
         return _uncut(messages, max_tokens, counter, tools)
     strategy_named(strategy)
-    # Texts of so few characters likely fit, and take little to count if they do not.
-    if sum(len(text) for message in messages for text in texts_of(message.parts)) <= max_tokens:
+    if _likely_fits(messages, max_tokens):
         tokens = count_request(messages, tools, counter)
         if tokens <= max_tokens:
             return Fitted(tuple(messages), tokens)
@@ -93,6 +92,16 @@ def fit(
     if kept is None:
         raise _too_large(lighter, max_tokens, tools, counter)
     return _fitted(messages, lighter, kept, tools, counter)
+
+
+def _likely_fits(messages: Sequence[Message], max_tokens: int) -> bool:
+    """Whether the texts have no more characters than tokens are allowed: then it takes little to count them all."""
+    left = max_tokens
+    for message in messages:
+        left -= sum(map(len, texts_of(message.parts)))
+        if left < 0:
+            return False
+    return True
 
 
 def _uncut(messages: Sequence[Message], max_tokens: int, counter: Known, tools: Sequence[Tool]) -> Fitted:

@@ -71,12 +71,10 @@ def texts_of(parts: Iterable[Part]) -> Iterator[str]:
     """The texts by which a message grows long."""
     for part in parts:
         match part:
-            case Text(text):
-                yield text
-            case Reasoning(text, _, redacted):
-                yield from filter(None, (text, redacted))
-            case Compaction(text):
-                yield text
+            case Text() | Compaction():
+                yield part.text
+            case Reasoning():
+                yield from filter(None, (part.text, part.redacted))
             case ToolCall():
                 yield part.arguments
             case ToolResult():
