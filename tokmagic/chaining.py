@@ -13,12 +13,9 @@ from typing import TypeAlias
 
 from anyio import to_thread
 
-from tokmagic.compacting import CompactingPassage, MakePassage
-from tokmagic.compactor import AskSummary
-from tokmagic.conversation import Conversation
+from tokmagic.compacting import CompactingPassage
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.events import Completed, Event, Notice
-from tokmagic.core.messages import Message
 from tokmagic.core.planning import answer_bound, input_room
 from tokmagic.core.quotes import Quote
 from tokmagic.core.replies import Reply
@@ -32,22 +29,10 @@ from tokmagic.parts import Parts
 MakeCall: TypeAlias = Callable[[CallOptions], CompactingPassage]
 
 
-def in_thread(
-    parts: Parts,
-    make: MakePassage,
-    ask: AskSummary,
-    options: CallOptions,
-    thread: Conversation,
-    head: tuple[Message, ...],
-    turns: tuple[Message, ...],
-) -> CompactingPassage | ServerChain:
-    """One call in a thread that may be compacted for it. The arguments are those of ``CompactingPassage``."""
-
-    def call(options: CallOptions) -> CompactingPassage:
-        return CompactingPassage(parts, make, ask, options, thread, head, turns)
-
+def in_thread(parts: Parts, make: MakeCall, options: CallOptions) -> CompactingPassage | ServerChain:
+    """One call in a thread that may be compacted for it."""
     chained = compacting_of(options).mode == "server" and len(chain_of(options)) > 1
-    return ServerChain(parts, call, options) if chained else call(options)
+    return ServerChain(parts, make, options) if chained else make(options)
 
 
 class ServerChain:

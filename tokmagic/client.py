@@ -14,7 +14,7 @@ from anyio import to_thread
 from tokmagic.allowance import limits_around
 from tokmagic.batch import AsyncBatch
 from tokmagic.chaining import Call, in_thread
-from tokmagic.compacting import ThreadCompaction
+from tokmagic.compacting import CompactingPassage, ThreadCompaction
 from tokmagic.conversation import Conversation
 from tokmagic.core.book import Entry
 from tokmagic.core.checks import require, require_text, whole
@@ -256,7 +256,8 @@ class AsyncClient:
         if thread is None or mode == "off" or (mode != "server" and not thread):
             return make((*head, *(thread.messages if thread else ()), *turns), merged)
         ask = partial(self._ask, limits=limits, about=thread.name)
-        return in_thread(self.parts, make, ask, merged, thread, head, turns)
+        in_options = partial(CompactingPassage, self.parts, make, ask, thread=thread, head=head, turns=turns)
+        return in_thread(self.parts, in_options, merged)
 
     def _call(
         self, said: tuple[Message, ...], options: CallOptions, *, turns: tuple[Message, ...], limits: list[Limit]

@@ -77,10 +77,8 @@ def fit(
     if strategy == OFF:
         return _uncut(messages, max_tokens, counter, tools)
     strategy_named(strategy)
-    if _likely_fits(messages, max_tokens):
-        tokens = count_request(messages, tools, counter)
-        if tokens <= max_tokens:
-            return Fitted(tuple(messages), tokens)
+    if _likely_fits(messages, max_tokens) and (tokens := count_request(messages, tools, counter)) <= max_tokens:
+        return Fitted(tuple(messages), tokens)
     room = max_tokens - count_request((), tools, counter)
     kept = filled(messages, room, keep_recent, strategy, counter)
     if kept is not None and kept.is_whole:
