@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 
+from tests.scripted import Scripted
 from tokmagic import catalog, surroundings, tokenizers
 from tokmagic import parts as parts_module
 from tokmagic.config import load_settings
@@ -64,6 +65,18 @@ def make_parts(private_home, runner):
         runner.run(parts.disconnect())
         portal().call(parts.disconnect)
         parts.close()
+
+
+@pytest.fixture
+def scripted(make_parts):
+    """Parts whose service gives these answers, one after the other."""
+
+    def script(*answers):
+        parts = make_parts(kind=Scripted)
+        parts.script = list(answers)
+        return parts
+
+    return script
 
 
 @pytest.fixture

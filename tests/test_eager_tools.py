@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from tests.patience import PATIENCE
-from tests.test_tools import ASK, MODELS, Scripted, add, calls, lambda_named, results, said, text_of
+from tests.scripted import ASK, MODELS, Scripted, add, calls, lambda_named, results, said, text_of
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import StreamBroken
 from tokmagic.core.events import Completed, Finished, Started, TextDelta, ToolCallDelta, ToolFinished, ToolStarted

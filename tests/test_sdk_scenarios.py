@@ -5,23 +5,13 @@ from contextvars import ContextVar
 
 import pytest
 
-from tests.test_tools import ASK, Scripted, add, calls, results, said, text_of
+from tests.scripted import ASK, add, calls, results, said, text_of
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import assistant, user
 from tokmagic.sync import Client
 
 ADD = ("add", '{"a": 2, "b": 3}')
 WHOSE = ContextVar("whose", default="nobody's")
-
-
-@pytest.fixture
-def scripted(make_parts):
-    def script(*answers):
-        parts = make_parts(kind=Scripted)
-        parts.script = list(answers)
-        return parts
-
-    return script
 
 
 def test_a_compaction_asked_for_between_two_turns_keeps_the_open_call_for_its_result(parts):

@@ -7,7 +7,7 @@ import pytest
 from anthropic.lib.tools import BetaBuiltinFunctionTool, ToolError, beta_async_tool, beta_tool
 from anthropic.tools.memory import BetaLocalFilesystemMemoryTool
 
-from tests.test_tools import ASK, PIXEL, Scripted, add, calls, results, said, text_of
+from tests.scripted import ASK, PIXEL, add, calls, results, said, text_of
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import ConfigurationError
 from tokmagic.core.messages import Image, Text, Tool
@@ -23,16 +23,6 @@ class Bash(BetaBuiltinFunctionTool):
 
     def call(self, input):
         return f"ran {input['command']}"
-
-
-@pytest.fixture
-def scripted(make_parts):
-    def script(*answers):
-        parts = make_parts(kind=Scripted)
-        parts.script = list(answers)
-        return parts
-
-    return script
 
 
 def result_of(parts, tool):

@@ -7,7 +7,7 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from tests.test_tools import ASK, Scripted, calls, results, said, text_of
+from tests.scripted import ASK, calls, results, said, text_of
 from tokmagic.client import AsyncClient
 from tokmagic.core.errors import BudgetExceeded, Interrupted, ProviderError
 from tokmagic.core.events import ToolFinished
@@ -64,16 +64,6 @@ class InLoop(Lookout):
 
 
 KINDS = pytest.mark.parametrize("kind", [Here, InLoop])
-
-
-@pytest.fixture
-def scripted(make_parts):
-    def script(*answers):
-        parts = make_parts(kind=Scripted)
-        parts.script = list(answers)
-        return parts
-
-    return script
 
 
 class Face:

@@ -14,87 +14,23 @@ from typing import get_args
 import pytest
 
 from tests.patience import PATIENCE
+from tests.scripted import ASK, MODELS, PIXEL, add, calls, lambda_named, results, said, text_of
 from tokmagic.catalog import demo_models
 from tokmagic.client import AsyncClient
-from tokmagic.codecs.registry import CODECS
 from tokmagic.conversation import Conversation
 from tokmagic.core.errors import BudgetExceeded, ConfigurationError, Interrupted, MalformedReply, QuotaExceeded
-from tokmagic.core.events import Completed, Finished, Notice, Started, TextDelta, ToolFinished, ToolStarted
+from tokmagic.core.events import Completed, Notice, TextDelta, ToolFinished, ToolStarted
 from tokmagic.core.messages import Audio, Image, Message, Text, Tool, ToolCall, ToolResult, assistant, user
-from tokmagic.core.replies import Answer, StopReason
+from tokmagic.core.replies import StopReason
 from tokmagic.core.toolcalls import STEPS, closed
-from tokmagic.core.usage import Usage
 from tokmagic.functions import mcp_tools
-from tokmagic.parts import Parts
 from tokmagic.results import ToolError
 from tokmagic.sync import Client
-
-ASK = "use the add tool with a=2 and b=3"
-MODELS = ("demo/claude", "demo/gpt", "demo/chat")
-PIXEL = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000001000000010806000000")
-
-
-def add(a: int, b: int) -> int:
-    """Add two numbers.
-
-    Args:
-        a: the first.
-        b: the second.
-    """
-    return a + b
 
 
 async def subtract(a: int, b: int) -> int:
     """Subtract."""
     return a - b
-
-
-class Scripted(Parts):
-    """A service that gives these answers, one after the other, and refuses what no service takes."""
-
-    def __init__(self, *given, **options):
-        super().__init__(*given, **options)
-        self.script, self.requests = [], []
-
-    def provider(self, model, loop):
-        return self
-
-    connected = provider
-
-    async def stream(self, request):
-        self.requests.append(request)
-        for protocol in ("messages", "chat"):
-            CODECS[protocol].decode_request(CODECS[protocol].encode_request(request))
-        answer = self.script.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        yield Started()
-        yield Finished(answer)
-
-    async def count_tokens(self, request):
-        return None
-
-    async def aclose(self):
-        pass
-
-
-def said(text="Done.", reason="end"):
-    return Answer((Text(text),), Usage(100, output_tokens=10), reason)
-
-
-def calls(*asked, reason="tool_use", text=""):
-    parts = [ToolCall(f"call_{place}", name, arguments) for place, (name, arguments) in enumerate(asked)]
-    return Answer((*((Text(text),) if text else ()), *parts), Usage(100, output_tokens=10), reason)
-
-
-@pytest.fixture
-def scripted(make_parts):
-    def script(*answers):
-        parts = make_parts(kind=Scripted)
-        parts.script = list(answers)
-        return parts
-
-    return script
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -111,14 +47,6 @@ def every(request, runner):
         return runner.run(collect())
 
     return every
-
-
-def results(request):
-    return [part for message in request.messages for part in message.parts if isinstance(part, ToolResult)]
-
-
-def text_of(result):
-    return "".join(part.text for part in result.parts)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -282,11 +210,6 @@ def test_a_call_without_arguments_may_say_nothing_at_all(scripted, every):
     parts = scripted(calls(("today", "")), said())
     every(parts, tools=[lambda_named("today", lambda: "Monday")])
     assert text_of(results(parts.requests[1])[0]) == "Monday"
-
-
-def lambda_named(name, function):
-    function.__name__ = name
-    return function
 
 
 def test_every_reason_to_stop_is_classified():
